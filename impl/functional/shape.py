@@ -1,0 +1,112 @@
+"""Layers that move elements without computing: add, flatten, pad."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from impl.array import Array, add_at, namespace, spread
+from impl.functional.checks import choice, spatial
+from impl.functional.window import pairs
+from impl.rule import refuse, rule
+
+PAD_MODES = ("constant", "reflect", "replicate", "circular")
+
+
+@rule
+def add(x: Array, y: Array) -> Any:
+    """The sum x + y of a residual connection, broadcast as NumPy does.
+
+    dx = dy summed over the axes along which x was broadcast; likewise for y.
+
+    Shapes: x, y any that broadcast together. Raises ValueError where they do not.
+    Source: document 000, section 5.1.
+    """
+    try:
+        np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        refuse(f"x of shape {tuple(x.shape)} and y of shape {tuple(y.shape)} do not broadcast together")
+    return x + y, (x, y)
+
+
+@add.pullback
+def _(residuals: Any, dy: Array) -> tuple[Array, ...]:
+    return tuple(_summed_to(dy, x.shape) for x in residuals)
+
+
+def _summed_to(dy: Array, shape: tuple[int, ...]) -> Array:
+    """Undo a broadcast: sum over the axes that it made or stretched."""
+    dy = dy.sum(axis=tuple(range(dy.ndim - len(shape))))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and dy.shape[i] != 1)
+    return dy.sum(axis=stretched, keepdims=True) if stretched else dy
+
+
+@rule
+def flatten(x: Array) -> Any:
+    """Every sample as one vector: y of shape (N, everything else);  dx = dy in the shape of x.
+
+    Shapes: x (N, ...); y (N, D). Raises ValueError where x has no batch axis. Source: document 004, section 5.1.
+    """
+    if x.ndim < 1:
+        refuse("x must have a batch axis, got a single number")
+    return x.reshape(x.shape[0], prod(x.shape[1:])), (x,)
+
+
+@flatten.pullback
+def _(residuals: Any, dy: Array) -> tuple[Array]:
+    (x,) = residuals
+    return (dy.reshape(x.shape),)
+
+
+@rule
+def pad(x: Array, *, padding: Any, mode="constant") -> Any:
+    """Pad the spatial axes: with zeros, or with x reflected, replicated or continued periodically.
+
+    dx: every dy is added at the place of x that it was copied from; over padded zeros it is dropped.
+
+    Shapes: x (N, C, *S) with 1 to 3 spatial axes; y (N, C, *(S + before + after)).
+    Raises ValueError for another mode, a negative padding, or one that reaches past x ("reflect": before - 1 < S - 1).
+    Source: document 000, section 4.3; document 004, section 2.1; the modes are PyTorch's.
+    """
+    return _padded(x, _edges(x, padding), choice("mode", mode, PAD_MODES)), (x,)
+
+
+def _edges(x: Array, padding: Any) -> list[tuple[int, int]]:
+    return pairs(padding, spatial(x, None))
+
+
+def _padded(x: Array, edges: list[tuple[int, int]], mode: str) -> Array:
+    if mode == "constant":
+        y = spread(x, (1,) * len(edges), edges)
+        return y.copy() if y is x else y
+    for axis, (before, after) in enumerate(edges, start=2):
+        x = namespace(x).take(x, _source(x.shape[axis], before, after, mode), axis=axis)
+    return x
+
+
+@pad.pullback
+def _(residuals: Any, dy: Array, *, padding: Any, mode: str) -> tuple[Array]:
+    (x,) = residuals
+    edges = _edges(x, padding)
+    if mode == "constant":
+        return (spread(dy, (1,) * len(edges), [(-before, -after) for before, after in edges]),)
+    for axis, (before, after) in enumerate(edges, start=2):
+        shape = [*dy.shape[:axis], x.shape[axis], *dy.shape[axis + 1 :]]
+        zeros = namespace(x).zeros(shape, dy.dtype)
+        dy = add_at(zeros, axis, _source(x.shape[axis], before, after, mode), dy)
+    return (dy,)
+
+
+def _source(n: int, before: int, after: int, mode: str) -> np.ndarray:
+    """For each place of the padded axis, the place of x (n of them) that it copies."""
+    limit = {"reflect": n - 1, "replicate": None if n else -1, "circular": n}[mode]
+    if limit is not None and max(before, after) > limit:
+        refuse(f"padding {(before, after)} with mode {mode!r} reaches past x, which has {n} places")
+    places = np.arange(-before, n + after)
+    if mode == "circular":
+        return places % n
+    if mode == "replicate":
+        return np.clip(places, 0, n - 1)
+    return np.where(places < 0, -places, np.where(places >= n, 2 * (n - 1) - places, places))
