@@ -1,0 +1,160 @@
+"""The mathematics of the activations.
+
+A function with a kink is a ``select`` on ``x <= 0``: at the kink, where the comparison's two sides are equal, the rounding
+analysis accepts every value between the two branches' derivatives, which is the subdifferential.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import pi, sqrt
+from typing import Any
+
+from hypothesis import strategies as st
+from jax import lax
+
+from oracle.layers.draws import option, shape
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+
+
+def _below(x: Any) -> Any:
+    """x where x <= 0 and 0 above, with derivative 1: keeps the branch that is not taken finite."""
+    return lax.sub(x, lax.stop_gradient(lax.max(x, 0.0)))
+
+
+def identity(x: Any) -> Any:
+    """y = x."""
+    return lax.mul(x, 1.0)
+
+
+def relu(x: Any) -> Any:
+    """y = 0 where x <= 0, else x."""
+    return lax.select(lax.le(x, 0.0), lax.full_like(x, 0.0), x)
+
+
+def leaky_relu(x: Any, *, negative_slope=0.01) -> Any:
+    """y = negative_slope x where x <= 0, else x."""
+    return lax.select(lax.le(x, 0.0), lax.mul(x, float(negative_slope)), x)
+
+
+def elu(x: Any, *, alpha=1.0) -> Any:
+    """y = alpha (exp(x) - 1) where x <= 0, else x."""
+    return lax.select(lax.le(x, 0.0), lax.mul(lax.expm1(_below(x)), float(alpha)), x)
+
+
+def gelu(x: Any, *, approximate="none") -> Any:
+    """y = x (1 + erf(x / sqrt 2)) / 2, or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+
+    Both are written as they are published; for x far below 0 the sum cancels, and the bound there is that of x u.
+    """
+    if approximate == "none":
+        inner = lax.erf(lax.mul(x, sqrt(0.5)))
+    else:
+        cube = lax.mul(lax.mul(lax.mul(x, x), x), 0.044715)
+        inner = lax.tanh(lax.mul(lax.add(x, cube), sqrt(2 / pi)))
+    return lax.mul(lax.mul(x, 0.5), lax.add(inner, 1.0))
+
+
+def silu(x: Any) -> Any:
+    """y = x / (1 + exp(-x))."""
+    return lax.mul(x, lax.logistic(x))
+
+
+def sigmoid(x: Any) -> Any:
+    """y = 1 / (1 + exp(-x))."""
+    return lax.logistic(x)
+
+
+def tanh(x: Any) -> Any:
+    """y = tanh(x)."""
+    return lax.tanh(x)
+
+
+def softplus(x: Any) -> Any:
+    """y = log1p(exp(x)) where x <= 0, else x + log1p(exp(-x))."""
+    below = lax.log1p(lax.exp(_below(x)))
+    above = lax.add(x, lax.log1p(lax.exp(_below(lax.neg(x)))))
+    return lax.select(lax.le(x, 0.0), below, above)
+
+
+def _shifted(x: Any, axis: int) -> tuple[Any, Any]:
+    """x less its largest along the axis, and a function that repeats what has lost the axis along it."""
+    axis %= x.ndim
+    kept = tuple(a for a in range(x.ndim) if a != axis)
+
+    def back(v: Any) -> Any:
+        return lax.broadcast_in_dim(v, x.shape, kept)
+
+    largest = lax.stop_gradient(lax.reduce_max(x, (axis,)))
+    return lax.sub(x, back(largest)), back
+
+
+def softmax(x: Any, *, axis=-1) -> Any:
+    """y = exp(x - max) / sum of exp(x - max) along the axis."""
+    shifted, back = _shifted(x, axis)
+    e = lax.exp(shifted)
+    return lax.div(e, back(lax.reduce_sum(e, (axis % x.ndim,))))
+
+
+def log_softmax(x: Any, *, axis=-1) -> Any:
+    """y = x - max - log of the sum of exp(x - max) along the axis."""
+    shifted, back = _shifted(x, axis)
+    return lax.sub(shifted, back(lax.log(lax.reduce_sum(lax.exp(shifted), (axis % x.ndim,)))))
+
+
+def _elementwise(name: str = "", others: tuple[Any, ...] = ()) -> Callable[[Draw], tuple[Shapes, Configuration]]:
+    def domain(draw: Draw) -> tuple[Shapes, Configuration]:
+        configuration: Configuration = {}
+        if name:
+            option(draw, configuration, name, list(others))
+        return (shape(draw, 0, 5),), configuration
+
+    return domain
+
+
+def _along_axis(draw: Draw) -> tuple[Shapes, Configuration]:
+    x = shape(draw, 1, 5)
+    axis = draw(st.sampled_from([None, *range(-len(x), len(x))]))
+    if axis is not None and x[axis] == 0 or axis is None and x[-1] == 0:
+        x = (1, *x[1:])  # nothing to take the largest of
+    return (x,), ({} if axis is None else {"axis": axis})
+
+
+_EDGES = [Edge(((1,),)), Edge(((0, 3),)), Edge(((),)), Edge(((2, 3, 2),)), Edge(((2, 2, 1, 2, 2),))]
+_KINK = [Edge(((4, 5),), values=values) for values in ("ties", "zeros", "integers", "nan", "infinite", "tiny", "large")]
+
+for _function, _name, _others, _documents in (
+    (identity, "", (), ("002: III.2",)),
+    (relu, "", (), ("000: 5.1", "002: I.1")),
+    (leaky_relu, "negative_slope", (0.2, 0.0, 1.5), ()),
+    (elu, "alpha", (0.5, 2.0), ()),
+    (gelu, "approximate", ("tanh",), ()),
+    (silu, "", (), ()),
+    (sigmoid, "", (), ("000: 1.1", "003: Sigmoid")),
+    (tanh, "", (), ("003: Tanh",)),
+    (softplus, "", (), ()),
+):
+    _more = [Edge(((3, 4),), {_name: value}) for value in _others]
+    register(
+        Layer(_function.__name__, _function, _elementwise(_name, _others), _EDGES + _KINK + _more, documents=_documents)
+    )
+
+for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax, ("000: 3.3",))):
+    register(
+        Layer(
+            _function.__name__,
+            _function,
+            _along_axis,
+            [
+                Edge(((1,),)),
+                Edge(((1, 1),)),
+                Edge(((0, 3),)),
+                Edge(((2, 3, 4),), {"axis": 1}),
+                Edge(((3, 4),), {"axis": 0}),
+                Edge(((2, 2, 3, 2, 2),), {"axis": -3}),
+                *(Edge(((3, 5),), values=values) for values in ("large", "ties", "shifted", "nan", "infinite")),
+            ],
+            [Refusal(((2, 3),), {"axis": 2}, "axis 2 of an array with 2 axes")],
+            documents=_documents,
+        )
+    )

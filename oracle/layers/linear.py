@@ -1,0 +1,78 @@
+"""The mathematics of the fully connected layers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from jax import lax
+
+from oracle.layers.draws import maybe, shape, size
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+
+
+def affine(x: Any, w: Any, b: Any = None) -> Any:
+    """y[n, m] = b[m] + sum over d of x[n, d] w[d, m]."""
+    flat = lax.reshape(x, (x.shape[0], prod(x.shape[1:])))
+    y = lax.dot_general(flat, w, (((1,), (0,)), ((), ())))
+    return y if b is None else lax.add(y, lax.broadcast_in_dim(b, y.shape, (1,)))
+
+
+def linear(x: Any, w: Any, b: Any = None) -> Any:
+    """y[..., m] = b[m] + sum over d of x[..., d] w[m, d]."""
+    y = lax.dot_general(x, w, (((x.ndim - 1,), (1,)), ((), ())))
+    return y if b is None else lax.add(y, lax.broadcast_in_dim(b, y.shape, (y.ndim - 1,)))
+
+
+def _affine_domain(draw: Draw) -> tuple[Shapes, Configuration]:
+    x = shape(draw, 2, 5, 3)
+    m = draw(size(1, 5))
+    return (x, (prod(x[1:]), m), maybe(draw, (m,))), {}
+
+
+def _linear_domain(draw: Draw) -> tuple[Shapes, Configuration]:
+    x = (*shape(draw, 0, 3), draw(size(1, 6)))
+    m = draw(size(1, 5))
+    return (x, (m, x[-1]), maybe(draw, (m,))), {}
+
+
+register(
+    Layer(
+        "affine",
+        affine,
+        _affine_domain,
+        [
+            Edge(((1, 1), (1, 1), (1,))),
+            Edge(((0, 3), (3, 2), (2,))),
+            Edge(((2, 3, 2, 2), (12, 4), (4,))),
+            Edge(((4, 2, 3), (6, 5), None)),
+            Edge(((1, 40), (40, 3), (3,)), values="shifted"),
+        ],
+        [
+            Refusal(((2, 3), (4, 5), (5,)), {}, "x has 3 features but w 4 rows"),
+            Refusal(((2, 3), (3, 5), (4,)), {}, "b has 4 entries for 5 outputs"),
+        ],
+        linear=True,
+        documents=("000: 2.1, 2.3", "003: Linear", "004: 1.3"),
+    )
+)
+register(
+    Layer(
+        "linear",
+        linear,
+        _linear_domain,
+        [
+            Edge(((1, 1), (1, 1), (1,))),
+            Edge(((3,), (2, 3), (2,))),
+            Edge(((0, 3), (2, 3), (2,))),
+            Edge(((2, 3, 4), (5, 4), (5,))),
+            Edge(((2, 1, 3, 4), (2, 4), None)),
+        ],
+        [
+            Refusal(((2, 3), (5, 4), (5,)), {}, "x has 3 features but w 4 columns"),
+            Refusal(((2, 3), (5, 3), (4,)), {}, "b has 4 entries for 5 outputs"),
+        ],
+        linear=True,
+        documents=("000: 2.6",),
+    )
+)

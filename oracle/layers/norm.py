@@ -1,0 +1,249 @@
+"""The mathematics of the normalisation layers: two-pass mean and variance, from the definition."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from hypothesis import strategies as st
+from jax import lax
+
+from oracle.layers.draws import BATCH, maybe, option, shape, size
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+
+
+def _mean(x: Any, axes: tuple[int, ...]) -> Any:
+    return lax.div(lax.reduce_sum(x, axes), float(max(1, prod(x.shape[a] for a in axes))))
+
+
+def _spread(v: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """v, which has lost the axes, repeated along them."""
+    return lax.broadcast_in_dim(v, shape, tuple(a for a in range(len(shape)) if a not in axes))
+
+
+def _standardised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
+    """(x - mean) / sqrt(var + eps) with the biased variance, and mean and variance."""
+    mean = _mean(x, axes)
+    centred = lax.sub(x, _spread(mean, x.shape, axes))
+    var = _mean(lax.mul(centred, centred), axes)
+    return lax.mul(centred, _spread(lax.rsqrt(lax.add(var, eps)), x.shape, axes)), mean, var
+
+
+def _affine(x: Any, gamma: Any, beta: Any, axes: tuple[int, ...]) -> Any:
+    """gamma x + beta, gamma and beta along the given axes."""
+    if gamma is not None:
+        x = lax.mul(x, lax.broadcast_in_dim(gamma, x.shape, axes))
+    return x if beta is None else lax.add(x, lax.broadcast_in_dim(beta, x.shape, axes))
+
+
+def batch_norm(
+    x: Any,
+    gamma: Any = None,
+    beta: Any = None,
+    running_mean: Any = None,
+    running_var: Any = None,
+    *,
+    training=True,
+    momentum=0.1,
+    eps=1e-5,
+) -> Any:
+    """y = gamma (x - mean) / sqrt(var + eps) + beta over all axes but the channel; the running statistics after."""
+    axes = (0, *range(2, x.ndim))
+    if not training:
+        centred = lax.sub(x, _spread(running_mean, x.shape, axes))
+        x_hat = lax.mul(centred, _spread(lax.rsqrt(lax.add(running_var, eps)), x.shape, axes))
+        return _affine(x_hat, gamma, beta, (1,)), running_mean, running_var
+    x_hat, mean, var = _standardised(x, axes, eps)
+    count = prod(x.shape[a] for a in axes)
+    if running_mean is not None and count:
+        unbiased = lax.mul(var, count / (count - 1))
+        running_mean = lax.add(lax.mul(running_mean, 1 - momentum), lax.mul(mean, momentum))
+        running_var = lax.add(lax.mul(running_var, 1 - momentum), lax.mul(unbiased, momentum))
+    return _affine(x_hat, gamma, beta, (1,)), running_mean, running_var
+
+
+def layer_norm(x: Any, gamma: Any = None, beta: Any = None, *, normalized_ndim=1, eps=1e-5) -> Any:
+    """y = gamma (x - mean) / sqrt(var + eps) + beta over the last axes."""
+    axes = tuple(range(x.ndim - normalized_ndim, x.ndim))
+    return _affine(_standardised(x, axes, eps)[0], gamma, beta, axes)
+
+
+def group_norm(x: Any, gamma: Any = None, beta: Any = None, *, groups, eps=1e-5) -> Any:
+    """y = gamma (x - mean) / sqrt(var + eps) + beta over the channels of a group and all places of a sample."""
+    n, channels, *sizes = x.shape
+    split = lax.reshape(x, (n, groups, channels // groups, *sizes))
+    x_hat = _standardised(split, tuple(range(2, split.ndim)), eps)[0]
+    return _affine(lax.reshape(x_hat, x.shape), gamma, beta, (1,))
+
+
+def instance_norm(x: Any, gamma: Any = None, beta: Any = None, *, eps=1e-5) -> Any:
+    """y = gamma (x - mean) / sqrt(var + eps) + beta over the places of a channel of a sample."""
+    return _affine(_standardised(x, tuple(range(2, x.ndim)), eps)[0], gamma, beta, (1,))
+
+
+def rms_norm(x: Any, gamma: Any = None, *, normalized_ndim=1, eps=1e-5) -> Any:
+    """y = gamma x / sqrt(mean(x x) + eps) over the last axes."""
+    axes = tuple(range(x.ndim - normalized_ndim, x.ndim))
+    mean_square = _mean(lax.mul(x, x), axes)
+    x_hat = lax.mul(x, _spread(lax.rsqrt(lax.add(mean_square, eps)), x.shape, axes))
+    return _affine(x_hat, gamma, None, axes)
+
+
+def _channels_first(draw: Draw, least: int = 2) -> tuple[int, ...]:
+    rank = draw(st.integers(least, 5))
+    largest = 4 if rank < 5 else 2
+    return (draw(BATCH), draw(size(1, 4)), *(draw(size(1, largest)) for _ in range(rank - 2)))
+
+
+def _eps(draw: Draw, configuration: Configuration) -> None:
+    option(draw, configuration, "eps", [1e-3, 0.5])
+
+
+def _batch_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
+    x = _channels_first(draw)
+    configuration: Configuration = {}
+    _eps(draw, configuration)
+    option(draw, configuration, "momentum", [0.0, 0.3, 1.0])
+    option(draw, configuration, "training", [False])
+    if configuration.get("training", True) and prod(x) == x[1]:
+        x = (2, *x[1:])  # one value a channel has no variance
+    c = (x[1],)
+    running = c if not configuration.get("training", True) else maybe(draw, c)
+    return (x, maybe(draw, c), maybe(draw, c), running, running), configuration
+
+
+def _last_axes_domain(with_beta: bool) -> Any:
+    def domain(draw: Draw) -> tuple[Shapes, Configuration]:
+        x = shape(draw, 1, 5)
+        count = draw(size(1, len(x)))
+        if count == len(x) and x[0] == 0:
+            x = (1, *x[1:])
+        configuration: Configuration = {} if count == 1 else {"normalized_ndim": count}
+        _eps(draw, configuration)
+        tail = x[len(x) - count :]
+        return (x, maybe(draw, tail), *((maybe(draw, tail),) if with_beta else ())), configuration
+
+    return domain
+
+
+def _group_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
+    groups, per_group = draw(size(1, 3)), draw(size(1, 3))
+    x = _channels_first(draw)
+    x = (x[0], groups * per_group, *x[2:])
+    configuration: Configuration = {"groups": groups}
+    _eps(draw, configuration)
+    return (x, maybe(draw, (x[1],)), maybe(draw, (x[1],))), configuration
+
+
+def _instance_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
+    x = _channels_first(draw, least=3)
+    configuration: Configuration = {}
+    _eps(draw, configuration)
+    return (x, maybe(draw, (x[1],)), maybe(draw, (x[1],))), configuration
+
+
+_SPREADS = ("shifted", "zeros", "ties")
+
+register(
+    Layer(
+        "batch_norm",
+        batch_norm,
+        _batch_norm_domain,
+        [
+            Edge(((0, 2, 3), (2,), (2,), (2,), (2,))),
+            Edge(((1, 2, 3), (2,), (2,), (2,), (2,))),
+            Edge(((1, 2), (2,), (2,), (2,), (2,)), {"training": False}),
+            Edge(((2, 1), (1,), (1,), (1,), (1,))),
+            Edge(((5, 3), (3,), (3,), None, None)),
+            Edge(((2, 3, 2, 2), (3,), (3,), (3,), (3,)), {"momentum": 0.3}),
+            Edge(((2, 2, 2, 2, 2), (2,), (2,), (2,), (2,))),
+            Edge(((3, 2, 4), None, None, None, None)),
+            Edge(((3, 2, 2, 2), (2,), (2,), (2,), (2,)), {"training": False}),
+            *(Edge(((4, 2, 2), (2,), (2,), (2,), (2,)), values=values) for values in _SPREADS),
+        ],
+        [
+            Refusal(((2, 3, 2), (2,), (2,), None, None), {}, "gamma has 2 entries for 3 channels"),
+            Refusal(((1, 3), (3,), (3,), (3,), (3,)), {}, "training with one value a channel"),
+        ],
+        kinds={"running_var": "positive"},
+        no_gradient=("running_mean", "running_var"),
+        outputs=("y", "new_running_mean", "new_running_var"),
+        documents=("000: 2.7, 4.9", "004: 6"),
+    )
+)
+register(
+    Layer(
+        "layer_norm",
+        layer_norm,
+        _last_axes_domain(with_beta=True),
+        [
+            Edge(((1,), (1,), (1,))),
+            Edge(((3, 1), (1,), (1,))),
+            Edge(((0, 4), (4,), (4,))),
+            Edge(((2, 3, 4), (3, 4), (3, 4)), {"normalized_ndim": 2}),
+            Edge(((2, 2, 3, 2, 2), (3, 2, 2), (3, 2, 2)), {"normalized_ndim": 3}),
+            Edge(((3, 6), None, None)),
+            *(Edge(((3, 5), (5,), (5,)), values=values) for values in _SPREADS),
+        ],
+        [
+            Refusal(((2, 3), (4,), (4,)), {}, "gamma has 4 entries for 3 features"),
+            Refusal(((2, 3), (3,), (2,)), {}, "beta has 2 entries for 3 features"),
+        ],
+        documents=("004: 7.1",),
+    )
+)
+register(
+    Layer(
+        "group_norm",
+        group_norm,
+        _group_norm_domain,
+        [
+            Edge(((2, 2, 1), (2,), (2,)), {"groups": 2}),
+            Edge(((0, 4, 3), (4,), (4,)), {"groups": 2}),
+            Edge(((2, 4, 5), (4,), (4,)), {"groups": 2}),
+            Edge(((2, 6, 2, 3), (6,), (6,)), {"groups": 3}),
+            Edge(((1, 4, 2, 2, 2), (4,), (4,)), {"groups": 2}),
+            Edge(((3, 6), (6,), (6,)), {"groups": 2}),
+            Edge(((2, 3, 4), None, None), {"groups": 1}),
+            *(Edge(((2, 4, 3, 2), (4,), (4,)), {"groups": 2}, values) for values in _SPREADS),
+        ],
+        [
+            Refusal(((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels"),
+            Refusal(((2, 4, 3), (2,), (2,)), {"groups": 2}, "gamma has 2 entries for 4 channels"),
+        ],
+        documents=("004: 7",),
+    )
+)
+register(
+    Layer(
+        "instance_norm",
+        instance_norm,
+        _instance_norm_domain,
+        [
+            Edge(((2, 2, 1), (2,), (2,))),
+            Edge(((0, 2, 3), (2,), (2,))),
+            Edge(((1, 1, 4), (1,), (1,))),
+            Edge(((2, 3, 3, 2), (3,), (3,))),
+            Edge(((2, 2, 2, 2, 2), (2,), (2,))),
+            Edge(((2, 3, 4), None, None)),
+            *(Edge(((2, 2, 3, 2), (2,), (2,)), values=values) for values in _SPREADS),
+        ],
+        [Refusal(((2, 3, 4), (2,), (2,)), {}, "gamma has 2 entries for 3 channels")],
+        documents=("004: 7.1",),
+    )
+)
+register(
+    Layer(
+        "rms_norm",
+        rms_norm,
+        _last_axes_domain(with_beta=False),
+        [
+            Edge(((1,), (1,))),
+            Edge(((0, 4), (4,))),
+            Edge(((2, 3, 4), (3, 4)), {"normalized_ndim": 2}),
+            Edge(((3, 6), None)),
+            *(Edge(((3, 5), (5,)), values=values) for values in _SPREADS),
+        ],
+        [Refusal(((2, 3), (4,)), {}, "gamma has 4 entries for 3 features")],
+    )
+)

@@ -1,0 +1,225 @@
+"""The mathematics of pooling: a gather of windows and a maximum or a mean over each."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from jax import lax
+
+from oracle.layers.draws import BATCH, option, short, size
+from oracle.layers.places import combine, edges, gather, per_axis, window_axis
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+
+
+def _window_index(
+    sizes: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[np.ndarray, list[int], np.ndarray]:
+    """The index of the windows, the output's size, and each window's number of places inside x or its padding.
+
+    With ceil_mode the output's size is rounded up, save that every window must start inside x or the padding before.
+    """
+    rank = len(sizes)
+    kernel, dilations = per_axis(kernel_size, rank), per_axis(dilation, rank)
+    strides = kernel if stride is None else per_axis(stride, rank)
+    axes, output, counts = [], [], np.ones(1)
+    for n, k, s, d, (before, after) in zip(
+        sizes, kernel, strides, dilations, edges(padding, kernel, dilations), strict=True
+    ):
+        last_start = n + before + after - (k - 1) * d - 1
+        starts = [start for start in range(0, last_start + s, s) if start <= last_start or ceil_mode]
+        starts = [start for start in starts if start <= last_start or start < n + before]
+        output.append(len(starts))
+        places, inside = window_axis(n, k, s, d, before, len(starts))
+        axes.append((places, inside))
+        counts = np.outer(counts, (places < n + after).sum(axis=1)).ravel()
+    return combine(axes, sizes), output, counts
+
+
+def max_pooling(x: Any, *, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> Any:
+    """y[n, c, o] = the largest of x[n, c, o stride + k dilation - padding] over k inside x."""
+    index, output, _ = _window_index(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
+    y = lax.reduce_max(gather(x, index, -np.inf), (3,))
+    return lax.reshape(y, (*x.shape[:2], *output))
+
+
+def max_windows(configuration: Configuration, shapes: Shapes) -> np.ndarray:
+    """The index of the windows that ``max_pooling`` takes its maxima over."""
+    options = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} | configuration
+    assert shapes[0] is not None
+    return _window_index(shapes[0][2:], **options)[0]
+
+
+def average_pooling(x: Any, *, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True) -> Any:
+    """y[n, c, o] = the sum of the window over its number of places inside x (and, by default, its padding)."""
+    sizes = x.shape[2:]
+    index, output, with_padding = _window_index(sizes, kernel_size, stride, padding, 1, ceil_mode)
+    counts = with_padding if count_include_pad else (index < prod(sizes)).sum(axis=1)
+    return _mean(x, index, counts, output)
+
+
+def _mean(x: Any, index: np.ndarray, counts: np.ndarray, output: list[int]) -> Any:
+    total = lax.reduce_sum(gather(x, index, 0.0), (3,))
+    divisor = lax.broadcast_in_dim(counts.astype(x.dtype), total.shape, (2,))
+    return lax.reshape(lax.div(total, divisor), (*x.shape[:2], *output))
+
+
+def global_avg_pool(x: Any) -> Any:
+    """y[n, c] = the mean of x[n, c]."""
+    return lax.div(lax.reduce_sum(x, tuple(range(2, x.ndim))), float(prod(x.shape[2:])))
+
+
+def global_max_pool(x: Any) -> Any:
+    """y[n, c] = the largest of x[n, c]."""
+    return lax.reduce_max(x, tuple(range(2, x.ndim)))
+
+
+def global_windows(configuration: Configuration, shapes: Shapes) -> np.ndarray:
+    """The one window over all places."""
+    assert shapes[0] is not None
+    return np.arange(prod(shapes[0][2:]))[None]
+
+
+def adaptive_avg_pool(x: Any, *, output_size) -> Any:
+    """y[n, c, o] = the mean of x[n, c] over [floor(o n / m), ceil((o + 1) n / m)) along each axis."""
+    sizes = x.shape[2:]
+    output = per_axis(output_size, len(sizes))
+    axes = []
+    for n, m in zip(sizes, output, strict=True):
+        starts = [(o * n) // m for o in range(m)]
+        ends = [-(-((o + 1) * n) // m) for o in range(m)]
+        longest = max(e - s for s, e in zip(starts, ends, strict=True))
+        places = np.array(starts)[:, None] + np.arange(longest)
+        axes.append((places, places < np.array(ends)[:, None]))
+    index = combine(axes, sizes)
+    return _mean(x, index, (index < prod(sizes)).sum(axis=1), list(output))
+
+
+def _pool_domain(rank: int, dilated: bool) -> Any:
+    def domain(draw: Draw) -> tuple[Shapes, Configuration]:
+        most = 3 if rank < 3 else 2
+        kernel = [draw(size(1, most)) for _ in range(rank)]
+        configuration: Configuration = {"kernel_size": short(draw, kernel)}
+        stride = draw(st.sampled_from([None, 1, 2, 3, "axis"]))
+        if stride is not None:
+            configuration["stride"] = tuple(draw(size(1, 3)) for _ in range(rank)) if stride == "axis" else stride
+        dilation = [1] * rank
+        if dilated:
+            dilation = [draw(st.sampled_from([1, 1, 2, 3])) for _ in range(rank)]
+            if any(d > 1 for d in dilation):
+                configuration["dilation"] = short(draw, dilation)
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+        half = [r // 2 for r in reach]
+        padding: Any = draw(st.sampled_from([0, 0, "axis", "pair"]))
+        if padding == "axis":
+            padding = short(draw, [draw(size(0, h)) for h in half])
+        elif padding == "pair":
+            padding = tuple((draw(size(0, h)), draw(size(0, h))) for h in half)
+        if padding != 0:
+            configuration["padding"] = padding
+        option(draw, configuration, "ceil_mode", [True])
+        if not dilated:
+            option(draw, configuration, "count_include_pad", [False])
+        lengths = []
+        for r, (before, after) in zip(reach, edges(padding, kernel, dilation), strict=True):
+            least = max(1, r - before - after)
+            lengths.append(draw(size(least, least + (4 if rank < 3 else 2))))
+        return ((draw(BATCH), draw(size(1, 3)), *lengths),), configuration
+
+    return domain
+
+
+def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
+    def s(*tail: Any) -> tuple[Any, ...]:
+        return tail[:rank]
+
+    cases = [
+        Edge(((1, 1, *s(1, 1, 1)),), {"kernel_size": 1}),
+        Edge(((0, 2, *s(4, 4, 4)),), {"kernel_size": 2}),
+        Edge(((2, 2, *s(4, 4, 4)),), {"kernel_size": 2}),
+        Edge(((1, 2, *s(5, 6, 4)),), {"kernel_size": 3, "stride": 1}, "ties"),
+        Edge(((2, 1, *s(6, 5, 4)),), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        Edge(((1, 2, *s(7, 5, 5)),), {"kernel_size": 2, "stride": 3}),
+        Edge(((1, 2, *s(5, 4, 3)),), {"kernel_size": 2, "ceil_mode": True}),
+        Edge(((1, 1, *s(6, 6, 4)),), {"kernel_size": s(3, 2, 2), "stride": 2, "ceil_mode": True, "padding": 1}),
+        Edge(((1, 1, *s(5, 4, 4)),), {"kernel_size": 2, "stride": 1, "padding": s((1, 0), (0, 1), (1, 1))}),
+        Edge(((2, 1, *s(4, 4, 3)),), {"kernel_size": 2, "stride": 1}, "zeros"),
+    ]
+    if dilated:
+        cases.append(Edge(((1, 2, *s(6, 5, 4)),), {"kernel_size": 2, "stride": 1, "dilation": 2}))
+        cases.append(Edge(((1, 1, *s(8, 7, 5)),), {"kernel_size": s(3, 2, 2), "dilation": s(2, 3, 1), "padding": 1}))
+    else:
+        options = {"kernel_size": 3 if rank < 3 else 2, "stride": 2, "padding": 1, "count_include_pad": False}
+        cases.append(Edge(((1, 2, *s(5, 4, 3)),), options))
+        cases.append(Edge(((1, 2, *s(5, 4, 3)),), options | {"ceil_mode": True, "count_include_pad": True}))
+    return cases
+
+
+def _pool_refusals(rank: int) -> list[Refusal]:
+    return [
+        Refusal(((1, 1, *[2] * rank),), {"kernel_size": 3}, "the kernel is larger than x"),
+        Refusal(((1, 1, *[4] * rank),), {"kernel_size": 2, "padding": 2}, "the padding is more than half the kernel"),
+    ]
+
+
+def _global_domain(draw: Draw) -> tuple[Shapes, Configuration]:
+    rank = draw(st.sampled_from([2, 1, 3]))
+    return ((draw(BATCH), draw(size(1, 3)), *(draw(size(1, 4)) for _ in range(rank))),), {}
+
+
+def _adaptive_domain(draw: Draw) -> tuple[Shapes, Configuration]:
+    (x,), _ = _global_domain(draw)
+    assert x is not None
+    output = [draw(size(1, 5)) for _ in x[2:]]
+    return (x,), {"output_size": short(draw, output)}
+
+
+_GLOBAL_EDGES = [
+    Edge(((1, 1, 1),)),
+    Edge(((2, 3, 5),)),
+    Edge(((0, 2, 3, 2),)),
+    Edge(((2, 2, 3, 4),), values="ties"),
+    Edge(((1, 2, 2, 3, 2),)),
+    Edge(((1, 2, 3, 3),), values="zeros"),
+]
+
+for _rank in (1, 2, 3):
+    register(
+        Layer(
+            f"max_pool{_rank}d",
+            max_pooling,
+            _pool_domain(_rank, dilated=True),
+            _pool_edges(_rank, dilated=True),
+            _pool_refusals(_rank),
+            ties=max_windows,
+            documents=("000: 4.8", "001", "002: I.4, III.3", "004: 1.2, 3") if _rank == 2 else (),
+        )
+    )
+    register(
+        Layer(
+            f"avg_pool{_rank}d",
+            average_pooling,
+            _pool_domain(_rank, dilated=False),
+            _pool_edges(_rank, dilated=False),
+            _pool_refusals(_rank),
+            documents=("000: 4.8", "001", "002: I.4, III.3") if _rank == 2 else (),
+        )
+    )
+register(Layer("global_avg_pool", global_avg_pool, _global_domain, _GLOBAL_EDGES, documents=("000: 5.3",)))
+register(Layer("global_max_pool", global_max_pool, _global_domain, _GLOBAL_EDGES, ties=global_windows))
+register(
+    Layer(
+        "adaptive_avg_pool",
+        adaptive_avg_pool,
+        _adaptive_domain,
+        [
+            Edge(((1, 1, 1),), {"output_size": 1}),
+            Edge(((0, 2, 4, 4),), {"output_size": 2}),
+            Edge(((2, 2, 5, 7),), {"output_size": (3, 2)}),
+            Edge(((1, 2, 3, 2),), {"output_size": 5}),
+            Edge(((1, 1, 4, 3, 5),), {"output_size": (2, 3, 4)}),
+        ],
+    )
+)
