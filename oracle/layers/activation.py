@@ -24,7 +24,7 @@ def _below(x: Any) -> Any:
 
 def identity(x: Any) -> Any:
     """y = x."""
-    return lax.mul(x, 1.0)
+    return x
 
 
 def relu(x: Any) -> Any:

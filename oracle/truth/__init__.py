@@ -1,0 +1,17 @@
+"""The truth of a configuration: value, every cotangent, and a rounding bound for each element."""
+
+from oracle.truth.autodiff import Derivation, derive
+from oracle.truth.interpreter import Exact, Floating, Uninterpretable, evaluate
+from oracle.truth.rounding import Bounded, Pair, Precision
+
+__all__ = [
+    "Bounded",
+    "Derivation",
+    "Exact",
+    "Floating",
+    "Pair",
+    "Precision",
+    "Uninterpretable",
+    "derive",
+    "evaluate",
+]

@@ -1,0 +1,74 @@
+"""Differentiate a layer's mathematics with ``jax.vjp``, to a jaxpr that holds the outputs and every cotangent."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from oracle.layers import LAYERS, Layer
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A layer at one configuration and one set of shapes, differentiated.
+
+    ``jaxpr`` takes the given arrays and then dy; it gives ``outputs`` and then one cotangent for each of ``gradients``.
+    """
+
+    jaxpr: Any
+    outputs: tuple[str, ...]
+    gradients: tuple[str, ...]
+    value_shape: tuple[int, ...]
+
+
+def derive(name: str, shapes: tuple[tuple[int, ...] | None, ...], configuration: dict[str, Any]) -> Derivation:
+    """Trace the value and ``jax.vjp`` of a layer in float64. Repeated calls are answered from a cache."""
+    return _derive(name, shapes, tuple(configuration.items()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _derive(name: str, shapes: tuple[Any, ...], items: tuple[tuple[str, Any], ...]) -> Derivation:
+    layer, configuration = LAYERS[name], dict(items)
+    with jax.enable_x64(True):
+        function, given, wanted = flat_function(layer, shapes, configuration)
+        arguments = [
+            jax.ShapeDtypeStruct(shapes[i], np.int64 if layer.kinds.get(layer.arrays[i]) == "labels" else np.float64)
+            for i in given
+        ]
+        value, others = jax.eval_shape(function, *arguments)
+
+        def whole(*arrays: Any) -> Any:
+            *inputs, dy = arrays
+
+            def of_wanted(*chosen: Any) -> Any:
+                full = list(inputs)
+                for i, x in zip(wanted, chosen, strict=True):
+                    full[given.index(i)] = x
+                return function(*full)
+
+            y, pullback, others = jax.vjp(of_wanted, *(inputs[given.index(i)] for i in wanted), has_aux=True)
+            return y, others, pullback(dy)
+
+        jaxpr = jax.make_jaxpr(whole)(*arguments, value)
+    outputs = layer.outputs[: 1 + len(others)]
+    return Derivation(jaxpr, outputs, tuple(layer.arrays[i] for i in wanted), tuple(value.shape))
+
+
+def flat_function(layer: Layer, shapes: tuple[Any, ...], configuration: dict[str, Any]) -> tuple[Any, list[int], list[int]]:
+    """The layer as a function of the arrays that are given alone, and the places of those and of the differentiable."""
+    given = [i for i, shape in enumerate(shapes) if shape is not None]
+    wanted = [i for i in given if layer.arrays[i] not in layer.no_gradient]
+
+    def function(*arrays: Any) -> tuple[Any, list[Any]]:
+        full: list[Any] = [None] * len(layer.arrays)
+        for i, x in zip(given, arrays, strict=True):
+            full[i] = x
+        value = layer.mathematics(*full, **configuration)
+        first, *others = value if isinstance(value, tuple) else (value,)
+        return first, [x for x in others if x is not None]
+
+    return function, given, wanted

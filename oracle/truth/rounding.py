@@ -1,0 +1,330 @@
+"""The rounding bound: the jaxpr evaluated on pairs (value, error), by running error analysis.
+
+Each operation carries the errors of its operands to its result, by the exact range of the operation where that is as short
+as the first-order rule, and adds what rounding its result may cost in the target's dtype. With u the unit roundoff:
+
+- an elementwise operation adds ROUNDINGS * u * |result|;
+- a sum of n terms, in any order, adds n * u * sum of |terms| (Higham, Accuracy and Stability of Numerical Algorithms,
+  2nd ed., section 4.2; a product of matrices, section 3.5);
+- a transcendental function adds its allowance in ULPS (u times twice that);
+- a result that is not 0 also adds the smallest normal number: it may underflow, and XLA flushes subnormals;
+- sums and products of exact integers below 2^precision are exact and add nothing;
+- where value and error together leave the range of the dtype, the error is infinite: overflow is allowed.
+
+A comparison is undecided where its operands lie within their errors of each other, or are equal (a kink), or one is NaN.
+A select on an undecided comparison may give either branch, or anything between: its error is their distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from oracle.truth.interpreter import (
+    COMPARISONS,
+    LOGIC,
+    STRUCTURE,
+    VALUES,
+    Floating,
+    Uninterpretable,
+    scatter_places,
+    split_axes,
+)
+
+# An implementation may reach the same result by one rounding more: a multiplication by a rounded reciprocal instead of a
+# division, a scale folded in beforehand, a constant that is itself rounded.
+ROUNDINGS = 2
+
+# Largest error of a library function in units in the last place (1 ulp is at most 2 u relative), the largest over the
+# libraries that targets run on. glibc 2.28+ manual, "Errors in Math Functions": exp, log 1; expm1, log1p 1; tanh 2; erf 1.
+# CUDA C++ Programming Guide, "Mathematical Functions" (float): expf 2, logf 1, expm1f 1, log1pf 1, tanhf 2, erff 2,
+# rsqrtf 2. Intel SVML and SLEEF (PyTorch's vector code) 1 to 4. XLA evaluates tanh, erf and log1p by rational
+# approximations of its own, without a documented bound; the tests measure them on the CPU against 200-bit arithmetic.
+ULPS = {
+    "exp": 3,
+    "expm1": 4,
+    "log": 3,
+    "log1p": 4,
+    "tanh": 5,
+    "logistic": 5,
+    "erf": 5,
+    "sqrt": 1,
+    "rsqrt": 3,
+}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What the analysis needs to know of a target's dtype."""
+
+    name: str
+    unit_roundoff: float
+    smallest_normal: float
+    largest: float
+    bits: int
+
+    @classmethod
+    def of(cls, dtype: Any) -> Precision:
+        """The precision of float16, bfloat16, float32 or float64."""
+        info = ml_dtypes.finfo(dtype)
+        bits = int(info.nmant) + 1
+        return cls(np.dtype(dtype).name, 2.0**-bits, float(info.smallest_normal), float(info.max), bits)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A value and the error that a target may have in it; for booleans, whether the value is undecided."""
+
+    value: np.ndarray
+    error: np.ndarray
+
+
+class Bounded:
+    """Pairs for a target of a given precision; values in float64, or in extended precision for a float64 target."""
+
+    def __init__(self, precision: Precision) -> None:
+        self.precision = precision
+        self.values = Floating(np.longdouble if precision.bits > 30 else np.float64)
+        self.undecided = 0
+
+    def exactly(self, x: np.ndarray) -> Pair:
+        """An input, which the target holds exactly."""
+        value = x if x.dtype.kind in "iub" else x.astype(self.values.dtype)
+        return Pair(value, np.zeros(value.shape, bool if value.dtype == bool else np.float64))
+
+    def constant(self, value: np.ndarray) -> Pair:
+        """A constant of the mathematics; the target may have to round it."""
+        pair = self.exactly(value)
+        if value.dtype.kind != "f" or not np.isfinite(value).all():
+            return pair
+        u, tiny = self.precision.unit_roundoff, self.precision.smallest_normal
+        whole = _whole(value) & (np.abs(value) <= 2.0**self.precision.bits)
+        scaled = np.frexp(value)[0] * 2.0**self.precision.bits  # an integer where the constant is representable
+        return Pair(pair.value, np.where(whole | _whole(scaled), 0.0, u * np.abs(value) + tiny))
+
+    def apply(self, primitive: str, parameters: dict[str, Any], *operands: Pair) -> Pair:
+        """The primitive's value and its error."""
+        values = [x.value for x in operands]
+        value = np.asarray(self.values.apply(primitive, parameters, *values))
+        if primitive in STRUCTURE:
+            move = VALUES[primitive]
+            if primitive == "gather":
+                return Pair(value, move(parameters, operands[0].error, values[1]))
+            return Pair(value, move(parameters, *(x.error for x in operands)))
+        if value.dtype.kind in "iu" or primitive == "iota":
+            return self.exactly(value)
+        if primitive in COMPARISONS:
+            return Pair(value, self._undecided(primitive, *operands))
+        if primitive in LOGIC:
+            return Pair(value, np.logical_or.reduce([x.error for x in operands]))
+        if primitive not in ERRORS:
+            raise Uninterpretable(f"the rounding analysis has no rule for the primitive {primitive!r}")
+        error = np.asarray(ERRORS[primitive](self, parameters, value, *operands), np.float64)
+        return Pair(value, self._within_range(value, error, operands))
+
+    # -- what the rules below share -----------------------------------------------------------------------------------
+
+    def rounded(self, value: np.ndarray, times: float = ROUNDINGS) -> np.ndarray:
+        """What a few roundings of a result may cost."""
+        p = self.precision
+        return (np.abs(value) * (times * p.unit_roundoff) + (value != 0) * p.smallest_normal).astype(np.float64)
+
+    def exact(self, size: np.ndarray, *operands: Pair) -> Any:
+        """Where sums and products of these operands are exact: integers without error, the sum of |terms| in range."""
+        if any(x.error.any() or not _whole(x.value).all() for x in operands):
+            return False
+        return size <= 2.0**self.precision.bits
+
+    def sum_of(self, terms: np.ndarray, carried: np.ndarray, count: Any, *operands: Pair) -> np.ndarray:
+        """The error of a sum: what its terms carry, and count roundings of the sum of their magnitudes."""
+        p = self.precision
+        own = np.asarray(terms * (count * p.unit_roundoff) + (terms != 0) * (count * p.smallest_normal), np.float64)
+        return np.where(self.exact(terms, *operands), 0.0, own) + carried
+
+    def _undecided(self, primitive: str, a: Pair, b: Pair) -> np.ndarray:
+        if a.value.dtype.kind in "iub":
+            return np.zeros(np.broadcast(a.value, b.value).shape, bool)
+        tiny = self.precision.smallest_normal
+        flushed = sum(((np.abs(x.value) < tiny) & (x.value != 0)) * tiny for x in (a, b))
+        room = a.error + b.error + flushed
+        undecided = ~(np.abs(a.value - b.value) > room)
+        if primitive in ("eq", "ne"):
+            undecided &= room > 0
+        else:
+            self.undecided += int(undecided.sum())
+        return np.asarray(undecided)
+
+    def _within_range(self, value: np.ndarray, error: np.ndarray, operands: tuple[Pair, ...]) -> np.ndarray:
+        """Infinite where the dtype may overflow; 0 where infinity or NaN of the inputs goes through."""
+        finite = np.isfinite(value)
+        if finite.all():
+            error = np.where(np.isnan(error), np.inf, error)
+        else:
+            numbers = [x for x in operands if x.value.dtype.kind == "f"]
+            overflowed = any(np.isinf(x.error).any() for x in numbers)
+            overflowed |= all(np.isfinite(x.value).all() for x in numbers)
+            error = np.where(finite, np.where(np.isnan(error), np.inf, error), np.inf if overflowed else 0.0)
+        return np.where(finite & (np.abs(value) + error > self.precision.largest), np.inf, error)
+
+
+def _whole(x: np.ndarray) -> np.ndarray:
+    return x == np.floor(x)
+
+
+# -- the error rules: what the operands' errors do to the result, and what rounding it costs ---------------------------
+
+Rule = Callable[..., np.ndarray]
+
+
+def _add(n: Bounded, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
+    return np.where(n.exact(np.abs(v), a, b), 0.0, n.rounded(v)) + a.error + b.error
+
+
+def _mul(n: Bounded, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
+    carried = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.error * b.error
+    return np.where(n.exact(np.abs(v), a, b), 0.0, n.rounded(v)) + carried
+
+
+def _div(n: Bounded, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
+    room = np.abs(b.value) - b.error
+    exactly = (a.error == 0) & (b.error == 0)
+    carried = np.where(exactly, 0.0, np.where(room > 0, (a.error + np.abs(v) * b.error) / room, np.inf))
+    return n.rounded(v) + carried
+
+
+def _neg(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
+    return x.error
+
+
+def _larger(n: Bounded, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
+    return np.maximum(a.error, b.error)
+
+
+def _power(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
+    y = p.get("y", 2)
+    size = np.abs(x.value)
+    steps = np.maximum(size - x.error, 0.0) if y < 0 else size + x.error
+    slope = np.abs(y * (1 / steps ** (1 - y) if y < 1 else steps ** (y - 1)))
+    carried = np.where(x.error == 0, 0.0, slope * x.error)
+    return np.where(n.exact(np.abs(v), x) if y > 0 else False, 0.0, n.rounded(v, ROUNDINGS * max(1, abs(y)))) + carried
+
+
+def _function(name: str, carried: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]) -> Rule:
+    """A transcendental function: how far it moves when x moves by its error, and its library's allowance."""
+
+    def rule(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
+        moved = np.where(x.error == 0, 0.0, carried(x.value, x.error, v))
+        return moved + n.rounded(v, 2 * ULPS[name])
+
+    return rule
+
+
+def _below(x: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """The point within e of x that is nearest to 0."""
+    return np.maximum(np.abs(x) - e, 0.0)
+
+
+def _tanh_moves(x: np.ndarray, e: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.minimum(e / np.cosh(_below(x, e)) ** 2, 2.0)
+
+
+def _logistic_moves(x: np.ndarray, e: np.ndarray, v: np.ndarray) -> np.ndarray:
+    near = np.exp(-_below(x, e))
+    return np.minimum(e * near / (1 + near) ** 2, 1.0)
+
+
+def _erf_moves(x: np.ndarray, e: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.minimum(e * (2 / np.sqrt(np.pi)) * np.exp(-(_below(x, e) ** 2)), 2.0)
+
+
+def _log_moves(x: np.ndarray, e: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.where(x > e, -np.log1p(-np.minimum(e / x, 1.0)), np.inf)
+
+
+def _log1p_moves(x: np.ndarray, e: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return _log_moves(1 + x, e, v)
+
+
+def _sqrt_moves(x: np.ndarray, e: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.where(x > e, e / (v + np.sqrt(np.maximum(x - e, 0.0))), np.sqrt(np.maximum(x, 0.0) + e))
+
+
+def _rsqrt_moves(x: np.ndarray, e: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """1 / sqrt(x - e) - 1 / sqrt(x), without its cancellation."""
+    low = np.sqrt(np.maximum(x - e, 0.0))
+    return np.where(x > e, e * v / (low * (low + np.sqrt(np.maximum(x, 0.0)))), np.inf)
+
+
+def _select(n: Bounded, p: Any, v: np.ndarray, which: Pair, no: Pair, yes: Pair) -> np.ndarray:
+    chosen = np.where(which.value, yes.error, no.error)
+    either = np.abs(yes.value - no.value) + np.maximum(yes.error, no.error)
+    return np.where(which.error, np.asarray(either, np.float64), chosen)
+
+
+def _convert(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
+    return x.error.astype(np.float64)
+
+
+def _reduce_sum(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
+    axes = tuple(p["axes"])
+    count = int(np.prod([x.value.shape[a] for a in axes], dtype=int))
+    return n.sum_of(np.abs(x.value).sum(axis=axes), x.error.sum(axis=axes), max(0, count - 1), x)
+
+
+def _reduce_max(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
+    return x.error.max(axis=tuple(p["axes"]))
+
+
+def _dot_general(n: Bounded, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
+    left, right, shape = split_axes(p, np.abs(a.value).astype(np.float64), np.abs(b.value).astype(np.float64))
+    terms = np.matmul(left, right)
+    carried = np.zeros_like(terms)
+    if a.error.any() or b.error.any():
+        left_error, right_error, _ = split_axes(p, a.error, b.error)
+        carried = np.matmul(left, right_error) + np.matmul(left_error, right + right_error)
+    return n.sum_of(terms, carried, left.shape[-1], a, b).reshape(shape)
+
+
+def _scatter_add(n: Bounded, p: Any, v: np.ndarray, x: Pair, indices: Pair, updates: Pair) -> np.ndarray:
+    places = scatter_places(p, x.value, indices.value)
+    terms, carried, count = np.abs(x.value).astype(np.float64), np.array(x.error), np.zeros(x.value.shape)
+    np.add.at(terms, places, np.abs(updates.value).astype(np.float64))
+    np.add.at(carried, places, updates.error)
+    np.add.at(count, places, np.broadcast_to(np.ones(()), updates.value.shape))
+    return n.sum_of(terms, carried, np.maximum(count - 1, 0), x, updates)
+
+
+ERRORS: dict[str, Rule] = {
+    "add": _add,
+    "add_any": _add,
+    "sub": _add,
+    "mul": _mul,
+    "div": _div,
+    "neg": _neg,
+    "abs": _neg,
+    "max": _larger,
+    "min": _larger,
+    "square": _power,
+    "integer_pow": _power,
+    "exp": _function("exp", lambda x, e, v: v * np.expm1(e)),
+    "expm1": _function("expm1", lambda x, e, v: (v + 1) * np.expm1(e)),
+    "log": _function("log", _log_moves),
+    "log1p": _function("log1p", _log1p_moves),
+    "tanh": _function("tanh", _tanh_moves),
+    "logistic": _function("logistic", _logistic_moves),
+    "erf": _function("erf", _erf_moves),
+    "sqrt": _function("sqrt", _sqrt_moves),
+    "rsqrt": _function("rsqrt", _rsqrt_moves),
+    "select_n": _select,
+    "convert_element_type": _convert,
+    "reduce_sum": _reduce_sum,
+    "reduce_max": _reduce_max,
+    "reduce_min": _reduce_max,
+    "dot_general": _dot_general,
+    "scatter-add": _scatter_add,
+    "scatter_add": _scatter_add,
+}
