@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
-from impl.array import Array, erf, namespace
+from impl.array import Array, erf, log1p, namespace
 from impl.functional.checks import axis_of, choice, number
 from impl.rule import rule
 
@@ -162,7 +162,7 @@ def softplus(x: Array) -> Any:
     Shapes: x and y any, the same. Raises TypeError where x is no array. Source: Dugas et al., NIPS 2000.
     """
     xp = namespace(x)
-    return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))), (x,)
+    return xp.maximum(x, 0) + log1p(xp.exp(-xp.abs(x))), (x,)
 
 
 @softplus.pullback

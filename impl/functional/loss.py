@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from impl.array import Array, is_jax, namespace
+from impl.array import Array, is_jax, log1p, namespace
 from impl.functional.checks import choice, integer, number, shaped
 from impl.rule import refuse, refuse_type, rule
 
@@ -15,7 +15,7 @@ REDUCTIONS = ("mean", "sum", "none")
 def _reduced(losses: Array, reduction: str) -> Array:
     if reduction == "none":
         return losses
-    return losses.sum() if reduction == "sum" else losses.mean()
+    return losses.sum() if reduction == "sum" else losses.sum() / prod(losses.shape)
 
 
 def _unreduced(dy: Array, reduction: str, shape: tuple[int, ...]) -> Array:
@@ -99,7 +99,7 @@ def binary_cross_entropy(p: Array, targets: Array, *, reduction="mean") -> Any:
     choice("reduction", reduction, REDUCTIONS)
     xp = namespace(p)
     yes = xp.where(targets == 0, 0, targets * xp.log(p))
-    no = xp.where(targets == 1, 0, (1 - targets) * xp.log1p(-p))
+    no = xp.where(targets == 1, 0, (1 - targets) * log1p(-p))
     return _reduced(-(yes + no), reduction), (p, targets)
 
 

@@ -10,19 +10,23 @@ from impl.functional.checks import flag, integer, number, shaped, spatial
 from impl.rule import refuse, rule
 
 
+def _mean(x: Array, axes: tuple[int, ...]) -> Array:
+    """The mean over some axes, which are kept; 0 over none at all (an empty batch)."""
+    return x.sum(axis=axes, keepdims=True) / max(1, prod(x.shape[a] for a in axes))
+
+
 def standardise(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array, Array]:
     """x_hat = (x - mean) / sqrt(var + eps) over some axes; also 1 / sqrt(var + eps), mean and (biased) var.
 
     The mean is taken in two steps: what rounding leaves of it after the first is removed by the second, which matters
     where the mean is large beside the spread.
     """
-    mean = x.mean(axis=axes, keepdims=True)
+    mean = _mean(x, axes)
     centred = x - mean
-    rest = centred.mean(axis=axes, keepdims=True)
-    centred = centred - rest
-    var = (centred * centred).mean(axis=axes, keepdims=True)
+    centred = centred - _mean(centred, axes)
+    var = _mean(centred * centred, axes)
     inv_std = 1 / namespace(x).sqrt(var + eps)
-    return centred * inv_std, inv_std, mean + rest, var
+    return centred * inv_std, inv_std, mean, var
 
 
 def standardise_dx(x_hat: Array, inv_std: Array, dx_hat: Array, axes: tuple[int, ...]) -> Array:
@@ -31,8 +35,8 @@ def standardise_dx(x_hat: Array, inv_std: Array, dx_hat: Array, axes: tuple[int,
     With M the number of elements that share a mean, mean and variance depend on every one of them, and
     dx = inv_std * (dx_hat - (1/M) sum dx_hat - x_hat * (1/M) sum (dx_hat * x_hat)).
     """
-    own = dx_hat.mean(axis=axes, keepdims=True)
-    along = (dx_hat * x_hat).mean(axis=axes, keepdims=True)
+    own = _mean(dx_hat, axes)
+    along = _mean(dx_hat * x_hat, axes)
     return inv_std * (dx_hat - own - x_hat * along)
 
 
@@ -228,7 +232,7 @@ def rms_norm(x: Array, gamma: Array | None = None, *, normalized_ndim=1, eps=1e-
     axes = _last_axes(x, normalized_ndim)
     shape = tuple(x.shape[axes[0] :])
     shaped("gamma", gamma, shape, f"normalized_ndim={normalized_ndim} over x of shape {tuple(x.shape)}")
-    mean_square = (x * x).mean(axis=axes, keepdims=True)
+    mean_square = _mean(x * x, axes)
     inv_rms = 1 / namespace(x).sqrt(mean_square + number("eps", eps, 0))
     x_hat = x * inv_rms
     return _scaled(x_hat, gamma, None, shape), (x_hat, inv_rms, gamma)
@@ -240,5 +244,5 @@ def _(residuals: Any, dy: Array, *, normalized_ndim: int) -> tuple[Array, ...]:
     axes = tuple(range(dy.ndim - normalized_ndim, dy.ndim))
     others = tuple(range(dy.ndim - normalized_ndim))
     dx_hat = dy if gamma is None else dy * gamma
-    along = (dx_hat * x_hat).mean(axis=axes, keepdims=True)
+    along = _mean(dx_hat * x_hat, axes)
     return inv_rms * (dx_hat - x_hat * along), (dy * x_hat).sum(axis=others)

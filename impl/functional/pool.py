@@ -18,13 +18,15 @@ def _max_pool(rank: int) -> Rule:
         spatial(x, rank)
         windows = Windows.of(x, kernel_size, stride, padding, dilation, ceil_mode)
         xp = namespace(x)
-        padded = windows.pad(x, -np.inf)
+        padded, inside = windows.pad(x, -np.inf), windows.pad(np.ones(x.shape[2:], bool), False)
         taps = windows.taps()
-        largest = padded[(..., *next(taps))]
+        first = next(taps)
+        largest, real = padded[(..., *first)], inside[first]
         place = xp.zeros(largest.shape, np.int32)
         for k, tap in enumerate(taps, start=1):
             seen = padded[(..., *tap)]
-            better = (seen > largest) | xp.isnan(seen)
+            better = (seen > largest) | xp.isnan(seen) | (inside[tap] & ~real)  # -inf of x wins over the padding
+            real = real | inside[tap]
             largest = xp.where(better, seen, largest)
             place = xp.where(better, k, place)
         return largest, (x, place)

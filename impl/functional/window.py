@@ -67,8 +67,8 @@ class Windows:
         output = []
         for n, k, s, d, (before, after) in zip(size, kernel, stride, dilation, edges, strict=True):
             reach = d * (k - 1) + 1
-            if padding != "same" and max(before, after) > reach // 2:
-                refuse(f"padding {(before, after)} is more than half of what the kernel reaches over, {reach}")
+            if padding != "same" and max(before, after) > k // 2:
+                refuse(f"padding {(before, after)} is more than half of the kernel size {k}")
             room = n + before + after - reach
             if n < 1 or room < 0:
                 refuse(f"the kernel reaches over {reach} but the padded x has only {n + before + after}")

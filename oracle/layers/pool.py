@@ -111,7 +111,7 @@ def _pool_domain(rank: int, dilated: bool) -> Any:
             if any(d > 1 for d in dilation):
                 configuration["dilation"] = short(draw, dilation)
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-        half = [r // 2 for r in reach]
+        half = [k // 2 for k in kernel]
         padding: Any = draw(st.sampled_from([0, 0, "axis", "pair"]))
         if padding == "axis":
             padding = short(draw, [draw(size(0, h)) for h in half])
@@ -126,9 +126,21 @@ def _pool_domain(rank: int, dilated: bool) -> Any:
         for r, (before, after) in zip(reach, edges(padding, kernel, dilation), strict=True):
             least = max(1, r - before - after)
             lengths.append(draw(size(least, least + (4 if rank < 3 else 2))))
-        return ((draw(BATCH), draw(size(1, 3)), *lengths),), configuration
+        x = (draw(BATCH), draw(size(1, 3)), *lengths)
+        if not _every_window_sees_x(x, configuration):
+            # A maximum over nothing is undefined, and PyTorch 2.13 answers it with a write out of bounds.
+            del configuration["padding"]
+            x = (*x[:2], *(max(n, r) for n, r in zip(lengths, reach, strict=True)))
+        return (x,), configuration
 
     return domain
+
+
+def _every_window_sees_x(x: tuple[int, ...], configuration: Configuration) -> bool:
+    options = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} | configuration
+    options.pop("count_include_pad", None)
+    index, _, _ = _window_index(x[2:], **options)
+    return bool((index < prod(x[2:])).any(axis=1).all())
 
 
 def _pool_edges(rank: int, dilated: bool) -> list[Edge]:

@@ -36,8 +36,8 @@ class Layer:
 
     ``mathematics(*arrays, **configuration)`` is the value in ``jax.lax``, or a tuple whose first entry alone is
     differentiable. ``domain(draw)`` draws shapes and a configuration with Hypothesis; ``kinds`` says what an array
-    holds where that is not any real number; ``linear`` marks a sum of products (zero times infinity may show in its
-    gradients, depending on the algorithm); ``ties(configuration, shapes)`` gives the windows of a maximum.
+    holds where that is not any real number; ``linear`` marks a sum of products (where zeros are padded, zero times
+    infinity may show, depending on the algorithm); ``ties(configuration, shapes)`` gives the windows of a maximum.
     """
 
     name: str

@@ -1,0 +1,246 @@
+"""The command line: ``backproof run``, ``report``, ``layers`` and ``schema``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from oracle import __version__
+from reports.results import Results, ResultsError, Trial, load, schema, worst_verdict
+
+app = typer.Typer(
+    name="backproof",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Puts neural-network layers and their gradients on trial.",
+)
+
+
+class Refused(click.ClickException):
+    """The command cannot be carried out: one line on standard error, exit code 2."""
+
+    exit_code = 2
+
+
+def main() -> None:
+    """Run the command line; every refusal is one line, without a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 2
+    except click.ClickException as error:
+        click.echo(f"backproof: {' '.join(error.format_message().split())}", err=True)
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("backproof: interrupted", err=True)
+        code = 130
+    sys.exit(code or 0)
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        click.echo(f"backproof {__version__}")
+        raise typer.Exit
+
+
+Targets = Annotated[list[str], typer.Option("--target", help="impl, impl:jax, torch, jax, module[:attr], file.py[:attr].")]
+Out = Annotated[Path, typer.Option("--out", help="Where results.json and index.html are written.")]
+
+
+@app.command()
+def run(
+    target: Targets = ["impl"],  # noqa: B006
+    layers: Annotated[str, typer.Option(help="Layers, separated by commas; all by default.")] = "",
+    dtype: Annotated[str, typer.Option(help="float16, bfloat16, float32, float64, by commas.")] = "float32,float64",
+    examples: Annotated[int, typer.Option(help="Cases a layer and dtype.")] = 100,
+    seed: Annotated[int, typer.Option(help="Everything drawn follows from it.")] = 0,
+    jobs: Annotated[int, typer.Option(help="Worker processes; 0: one a core.")] = 0,
+    timeout: Annotated[float, typer.Option(help="Seconds that one layer of one target may take.")] = 3600.0,
+    expect: Annotated[Path | None, typer.Option(help="Known discrepancies: 'target layer dtype' a line.")] = None,
+    out: Out = Path("backproof-report"),
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the results here.")] = None,
+) -> None:
+    """Put targets on trial."""
+    from oracle.layers import LAYERS
+    from oracle.trial.case import DTYPES
+    from oracle.trial.expect import mark_expected, read_expected
+    from oracle.trial.run import Options
+    from oracle.trial.run import run as run_trials
+    from oracle.trial.target import TargetError, resolve
+
+    chosen = _listed("layer", layers, tuple(LAYERS)) or tuple(LAYERS)
+    dtypes = _listed("dtype", dtype, DTYPES)
+    if not dtypes:
+        raise Refused("--dtype is empty; choose from " + ", ".join(DTYPES))
+    _at_least("--examples", examples, 1)
+    _at_least("--jobs", jobs, 0)
+    if not timeout > 0:
+        raise Refused(f"--timeout must be more than 0, got {timeout:g}")
+    known = _or_refuse(lambda: read_expected(expect, tuple(LAYERS)), OSError, ValueError) if expect else None
+    _writable(out)
+    if json_file is not None:
+        _writable(json_file.parent)
+    targets = tuple(dict.fromkeys(target))
+    for name in targets:
+        try:
+            resolve(name)
+        except TargetError as error:
+            raise Refused(str(error)) from None
+    workers = jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else jobs or os.cpu_count() or 1
+    options = Options(targets, chosen, dtypes, examples, seed, workers, timeout)
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console,
+        disable=not console.is_terminal, transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task("on trial", total=len(targets) * len(chosen))
+
+        def advance(trials: list[Trial]) -> None:
+            bar.update(task, advance=1, description=f"{trials[0].target} {trials[0].layer}")
+
+        results = run_trials(options, advance)
+    if known is not None:
+        mark_expected(results, known)
+    _store(results, out, json_file)
+    _summary(results)
+    click.echo(f"\n{out / 'results.json'}\n{out / 'index.html'}")
+    if results.failing:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS.json ...", help="Stored results.")],
+    out: Out = Path("backproof-report"),
+) -> None:
+    """Render HTML from stored results; several are compared side by side."""
+    from reports import html
+
+    loaded = [_or_refuse(lambda path=path: load(path), ResultsError) for path in results]  # type: ignore[misc]
+    _writable(out)
+    names = [path.parent.name or path.stem for path in results]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in results]
+    click.echo(html.write(html.render(loaded, names), out))
+
+
+@app.command()
+def layers(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """The layers, their configuration, and the documents they come from."""
+    from oracle.layers import LAYERS
+
+    rows = [
+        {
+            "layer": layer.name,
+            "arrays": [name + "?" * (name in layer.optional) for name in layer.arrays],
+            "configuration": {k: None if v is ... else v for k, v in layer.options.items()},
+            "required": [k for k, v in layer.options.items() if v is ...],
+            "documents": list(layer.documents),
+        }
+        for layer in LAYERS.values()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    table = Table("layer", "arrays", "configuration", "documents", box=None)
+    for row in rows:
+        options = [k if k in row["required"] else f"{k}={v!r}" for k, v in row["configuration"].items()]
+        table.add_row(row["layer"], ", ".join(row["arrays"]), ", ".join(options), "; ".join(row["documents"]))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command("schema")
+def print_schema() -> None:
+    """Print the JSON Schema of the results."""
+    click.echo(json.dumps(schema(), indent=1))
+
+
+# -- what the commands share ------------------------------------------------------------------------------------------
+
+
+def _listed(what: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in allowed:
+            raise Refused(f"there is no {what} {name!r}; there are {', '.join(allowed)}")
+    return names
+
+
+def _at_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise Refused(f"{option} must be at least {least}, got {value}")
+
+
+def _or_refuse(action: Callable[[], Any], *errors: type[Exception]) -> Any:
+    try:
+        return action()
+    except errors as error:
+        raise Refused(str(error)) from None
+
+
+def _writable(directory: Path) -> None:
+    """Make the directory and try to write there, before any work."""
+    probe = directory / f".backproof-{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Refused(f"{directory} cannot be written: {error.strerror}") from None
+
+
+def _store(results: Results, out: Path, json_file: Path | None) -> None:
+    from reports import html
+
+    try:
+        for path in [out / "results.json", *([json_file] if json_file else [])]:
+            path.write_text(results.to_json(), encoding="utf-8")
+        html.write(html.render([results]), out)
+    except OSError as error:
+        raise Refused(f"{error.filename} cannot be written: {error.strerror}") from None
+
+
+def _summary(results: Results) -> None:
+    """One line a target and layer: verdict, configurations, the worst error over bound, and what was found."""
+    table = Table("target", "layer", "verdict", "configurations", "worst / bound", "found", box=None)
+    groups: dict[tuple[str, str], list[Trial]] = {}
+    for trial in results.trials:
+        groups.setdefault((trial.target, trial.layer), []).append(trial)
+    colours = {"conforms": "green", "inexact": "yellow", "not_implemented": "dim"}
+    for (target, layer), trials in groups.items():
+        verdict = worst_verdict([t.verdict for t in trials])
+        worst = max((t.worst.error_over_bound for t in trials if t.worst), default=None)
+        found = [d for t in trials for d in t.discrepancies]
+        kinds = ", ".join(dict.fromkeys(f"{d.check} of {d.output}" + " (expected)" * d.known for d in found))
+        table.add_row(
+            target,
+            layer,
+            f"[{colours.get(verdict, 'red')}]{verdict}[/]",
+            str(sum(t.configurations for t in trials)),
+            "" if worst is None else f"{worst:.2g}",
+            kinds,
+        )
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for line in results.unmet:
+        console.print(f"no longer occurs, though expected: {line}")
+    total = sum(t.configurations for t in results.trials)
+    count = len(results.failing)
+    ending = "everything conforms" if not count else f"{count} discrepanc{'y' if count == 1 else 'ies'}"
+    console.print(f"\n{total} configurations in {results.seconds:.1f} s: {ending}")

@@ -1,0 +1,1 @@
+"""Well-known implementations as targets: PyTorch and JAX, with their own gradients."""

@@ -1,0 +1,1 @@
+"""The trial: a case is drawn, the target answers, the truth is computed, the judge compares."""

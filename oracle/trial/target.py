@@ -1,0 +1,102 @@
+"""Targets: what is put on trial, found by name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from oracle.layers import LAYERS
+
+LayerFunction = Callable[..., tuple[Any, Callable[[Any], Any]]]
+
+# A built-in target is a module, and what to make of its members.
+BUILT_IN = {
+    "impl": ("impl.functional", ""),
+    "impl:jax": ("impl.functional", "jax"),
+    "reference": ("reference", ""),
+    "torch": ("oracle.targets.torch_target", ""),
+    "jax": ("oracle.targets.jax_target", "jax"),
+}
+
+
+class TargetError(Exception):
+    """A target that cannot be had; the message is one line for the user."""
+
+
+class Target:
+    """A named implementation: ``layer(name)`` is a callable ``(*arrays, **configuration) -> (value, pullback)``."""
+
+    def __init__(self, name: str, members: Any, style: str = "") -> None:
+        self.name = name
+        self._members = members
+        self._style = style
+
+    def layer(self, name: str) -> LayerFunction | None:
+        """The target's implementation of a layer, or None where it has none."""
+        if isinstance(self._members, Mapping):
+            member = self._members.get(name)
+        else:
+            member = getattr(self._members, name, None)
+        if not callable(member):
+            return None
+        function: LayerFunction = getattr(member, "vjp", member)
+        if self._style == "jax":
+            from oracle.targets.compiled import compiled
+
+            return compiled(function)
+        return function
+
+    def offered(self) -> list[str]:
+        """The layers that it offers."""
+        return [name for name in LAYERS if self.layer(name) is not None]
+
+
+def resolve(name: str) -> Target:
+    """The target of a name; raises TargetError, in one line, where it cannot be imported or offers no layer."""
+    if name in BUILT_IN:
+        module, style = BUILT_IN[name]
+        target = Target(name, _imported(name, module), style)
+    else:
+        where, _, attribute = name.partition(":")
+        members = _from_file(name, Path(where)) if where.endswith(".py") else _imported(name, where)
+        for part in attribute.split(".") if attribute else []:
+            if not hasattr(members, part):
+                raise TargetError(f"target {name}: {where} has no attribute {attribute!r}")
+            members = getattr(members, part)
+        target = Target(name, members)
+    if not target.offered():
+        raise TargetError(f"target {name} offers none of the layers ('backproof layers' lists them)")
+    return target
+
+
+def _imported(name: str, module: str) -> Any:
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        extra = "; pip install torch" if error.name == "torch" else ""
+        raise TargetError(f"target {name} cannot be imported: no module named {error.name!r}{extra}") from None
+    except Exception as error:
+        raise TargetError(f"target {name} cannot be imported: {type(error).__name__}: {_line(error)}") from None
+
+
+def _from_file(name: str, path: Path) -> Any:
+    if not path.is_file():
+        raise TargetError(f"target {name}: there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise TargetError(f"target {name} cannot be imported: {type(error).__name__}: {_line(error)}") from None
+    return module
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or ["(no message)"])[0]

@@ -1,0 +1,1 @@
+"""The results' data model, and the HTML pages made from it."""

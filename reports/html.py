@@ -1,0 +1,100 @@
+"""The HTML pages: one self-contained file from one or several results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from reports.results import Array, Results, Trial, Verdict, worst_verdict
+
+MEANINGS: dict[str, str] = {
+    "conforms": "every check of the layer held",
+    "inexact": "right up to accuracy: beyond the rounding bound, yet within the square root of the unit roundoff",
+    "wrong": "a wrong value, gradient, shape, dtype or tie rule; a mutated input; a pullback not linear or not repeatable",
+    "error": "raised on a valid case, or accepted what must be refused",
+    "crashed": "the process died",
+    "timed_out": "no answer in time",
+    "not_implemented": "not offered",
+}
+
+
+def render(runs: list[Results], names: list[str] | None = None) -> str:
+    """The page for one run, or for several side by side; names tell the runs apart."""
+    columns: list[dict[str, Any]] = []
+    for i, run in enumerate(runs):
+        for target in dict.fromkeys(trial.target for trial in run.trials):
+            title = target if names is None or len(runs) == 1 else f"{names[i]}: {target}"
+            trials = [trial for trial in run.trials if trial.target == target]
+            columns.append({"title": title, "trials": trials, "anchor": f"r{i}"})
+    layers = list(dict.fromkeys(trial.layer for run in runs for trial in run.trials))
+    rows = [
+        {"layer": layer, "cells": [_cell([t for t in c["trials"] if t.layer == layer]) for c in columns]}
+        for layer in layers
+    ]
+    loader = Environment(
+        loader=PackageLoader("reports"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+    )
+    loader.filters |= {"shown": shown, "literal": _literal, "ratio": ratio}
+    return loader.get_template("report.html").render(
+        runs=runs, names=names or [""], columns=columns, rows=rows, meanings=MEANINGS
+    )
+
+
+def write(page: str, directory: Path) -> Path:
+    """Write the page as index.html into a directory, which is made; gives its path."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _cell(trials: list[Trial]) -> dict[str, Any]:
+    verdict: Verdict = worst_verdict([t.verdict for t in trials])
+    ratios = [t.worst.error_over_bound for t in trials if t.worst is not None]
+    return {
+        "verdict": verdict,
+        "configurations": sum(t.configurations for t in trials),
+        "unsupported": sum(t.unsupported for t in trials),
+        "worst": max(ratios, default=None),
+        "first": next((d.id for t in trials for d in t.discrepancies), None),
+        "known": any(t.discrepancies for t in trials) and all(d.known for t in trials for d in t.discrepancies),
+    }
+
+
+def ratio(value: float | None) -> str:
+    """An error over bound in two or three digits."""
+    return "" if value is None else f"{value:.3g}"
+
+
+def shown(value: Any, most: int = 400) -> str:
+    """Nested lists as an aligned matrix; long ones are cut."""
+    if isinstance(value, Array):
+        value = value.data
+    if not isinstance(value, list):
+        return _number(value)
+    lines = _lines(value)
+    text = "\n".join(lines[:most])
+    return text if len(lines) <= most else f"{text}\n... ({len(lines) - most} lines more)"
+
+
+def _lines(value: list[Any]) -> list[str]:
+    if not value:
+        return ["[]"]
+    if not isinstance(value[0], list):
+        return ["[" + "  ".join(f"{_number(v):>8}" for v in value) + "]"]
+    inner = [line for v in value for line in _lines(v)]
+    return ["[" + inner[0], *(" " + line for line in inner[1:-1]), " " * (len(inner) > 1) + inner[-1] + "]"] if len(
+        inner
+    ) > 1 else ["[" + inner[0] + "]"]
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _literal(configuration: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in configuration.items()) or "(defaults)"
