@@ -50,15 +50,14 @@ def _candidates(
 
 
 def _scaled(case: Case, arrays: Arrays, output: str, truth: np.ndarray) -> Iterator[Candidate]:
-    yield f"{output} is twice what it should be", 2 * truth
-    yield f"{output} is half of what it should be", truth / 2
     x = arrays[0]
-    if x is None or x.ndim == 0:
-        return
-    for factor, what in ((x.shape[0], "the batch size"), (x.size, "the number of elements")):
+    sizes = () if x is None or x.ndim == 0 else ((x.shape[0], "the batch size"), (x.size, "the number of elements"))
+    for factor, what in sizes:
         if factor > 1:
             yield f"{output} is divided by {what} ({factor}) once too often", truth / factor
             yield f"{output} is not divided by {what} ({factor})", truth * factor
+    yield f"{output} is twice what it should be", 2 * truth
+    yield f"{output} is half of what it should be", truth / 2
 
 
 def _variant(case: Case, arrays: Arrays, dy: np.ndarray, output: str) -> np.ndarray:

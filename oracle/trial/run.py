@@ -25,7 +25,7 @@ from oracle import __version__
 from oracle.layers import LAYERS
 from oracle.trial.case import Case, cases, edge_cases
 from oracle.trial.diagnose import diagnose
-from oracle.trial.judge import Finding, Judgement, judge, judge_refusals
+from oracle.trial.judge import Finding, Judgement, drawn, judge, judge_refusals
 from oracle.trial.minimise import simplified
 from oracle.trial.reproduce import as_array, script
 from oracle.trial.target import LayerFunction, resolve
@@ -48,7 +48,7 @@ class Options:
     timeout: float = 600.0
 
 
-class _Examination:
+class Examination:
     """One layer of one target in one dtype: every case that was tried, and what came of it."""
 
     def __init__(self, function: LayerFunction, layer: str, dtype: str) -> None:
@@ -83,11 +83,16 @@ class _Examination:
         if known is None or case.size < known[0].size:
             self.found[finding.signature] = (case, finding)
 
-    def draw(self, examples: int, seed: int) -> None:
-        """The edges first, then what Hypothesis draws; what fails is shrunk, each kind of finding on its own."""
+    def draw(self, examples: int, seed: int, until_found: bool = False) -> None:
+        """The edges first, then what Hypothesis draws; what fails is shrunk, each kind of finding on its own.
+
+        With ``until_found`` the first finding ends it, unshrunk.
+        """
         edges = edge_cases(LAYERS[self.layer], self.dtype)[:examples]
         for case in edges:
             self.attempt(case)
+            if until_found and self.found:
+                return
         if examples <= len(edges):
             return
 
@@ -96,7 +101,8 @@ class _Examination:
             max_examples=examples - len(edges),
             database=None,
             deadline=None,
-            phases=(Phase.generate, Phase.shrink),
+            phases=(Phase.generate,) if until_found else (Phase.generate, Phase.shrink),
+            report_multiple_bugs=not until_found,
             suppress_health_check=list(HealthCheck),
             print_blob=False,
         )
@@ -132,7 +138,7 @@ def examine(target: str, layer: str, dtypes: tuple[str, ...], examples: int, see
     trials = []
     for dtype in dtypes:
         began = time.perf_counter()
-        examination = _Examination(function, layer, dtype)
+        examination = Examination(function, layer, dtype)
         examination.draw(examples, seed)
         discrepancies = [
             _discrepancy(target, function, case, finding)
@@ -163,6 +169,8 @@ def examine(target: str, layer: str, dtypes: tuple[str, ...], examples: int, see
 
 
 def _discrepancy(target: str, function: LayerFunction, case: Case, finding: Finding) -> Discrepancy:
+    drawn_arrays, drawn_dy, _ = drawn(case)
+    diagnosis = diagnose(case, drawn_arrays, drawn_dy, finding)  # before simplifying: random numbers tell faults apart
     arrays, dy, finding = simplified(function, case, finding)
     names = LAYERS[case.layer].arrays
     shown = {name: as_array(x) for name, x in zip(names, arrays, strict=True)} | {"dy": as_array(dy)}
@@ -177,7 +185,7 @@ def _discrepancy(target: str, function: LayerFunction, case: Case, finding: Find
         expected=_listed(finding.expected),
         got=_listed(finding.got),
         error_over_bound=finding.error_over_bound,
-        diagnosis=diagnose(case, arrays, dy, finding),
+        diagnosis=diagnosis or diagnose(case, arrays, dy, finding),
         reproduce=script(target, case, arrays, dy, finding),
     )
 

@@ -1,0 +1,25 @@
+"""Hypothesis profiles: ``ci`` (derandomised, bounded; the default) and ``deep`` (for humans: --hypothesis-profile=deep)."""
+
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "ci", derandomize=True, max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
+settings.register_profile("deep", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def accelerator():
+    """The first accelerator of JAX; where there is none, the test says that it was not run."""
+    devices = [device for device in jax.devices() if device.platform != "cpu"]
+    if not devices:
+        pytest.skip("not run: jax.devices() has no accelerator")
+    return devices[0]
