@@ -70,7 +70,7 @@ class Rule:
         self.no_gradient = no_gradient
         self._forward = forward
         self._backward: Callable[..., tuple[Any, ...]] | None = None
-        self._differentiable = functools.lru_cache(maxsize=None)(self._with_custom_vjp)
+        self._differentiable: dict[str, Callable[..., Any]] = {}
 
     def pullback(self, backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
         """Register ``backward(residuals, dy, **configuration) -> cotangents``; a decorator.
@@ -94,7 +94,10 @@ class Rule:
         """The value alone; ``jax.grad`` of it uses the hand-derived pullback."""
         arrays, options = self._checked(arrays, configuration)
         if is_jax(*arrays):
-            return self._differentiable(_frozen(options))(*arrays)
+            key = repr(options)  # tells 1 from True and 1.0, which are equal
+            if key not in self._differentiable:
+                self._differentiable[key] = self._with_custom_vjp(options)
+            return self._differentiable[key](*arrays)
         return self._evaluate(arrays, options)[0]
 
     def vjp(self, *arrays: Array, **configuration: Any) -> tuple[Any, Callable[[Array], tuple[Any, ...]]]:
@@ -162,8 +165,8 @@ class Rule:
         kind = namespace(*(x for x in arrays if x is not None))
         with _quiet(kind):
             value, residuals = self._guarded(lambda: self._forward(*map(_widened, arrays), **options))
-        outputs = value if isinstance(value, tuple) else (value,)
-        outputs = tuple(None if y is None else kind.asarray(y, dtype=dtype) for y in outputs)
+            outputs = value if isinstance(value, tuple) else (value,)
+            outputs = tuple(None if y is None else kind.asarray(y, dtype=dtype) for y in outputs)
         return (outputs if isinstance(value, tuple) else outputs[0]), residuals
 
     def _cotangents(self, arrays: tuple[Array, ...], residuals: Any, dy: Array, options: dict[str, Any]) -> Any:
@@ -173,16 +176,14 @@ class Rule:
         first = next(x for x in arrays if x is not None and x.dtype.name in FLOATS)
         with _quiet(kind):
             cotangents = self._backward(residuals, _widened(kind.asarray(dy, dtype=first.dtype)), options)
-        return tuple(
-            None if x is None or dx is None or name in self.no_gradient else kind.asarray(dx, dtype=x.dtype)
-            for name, x, dx in zip(self.arrays, arrays, cotangents, strict=True)
-        )
+            return tuple(
+                None if x is None or dx is None or name in self.no_gradient else kind.asarray(dx, dtype=x.dtype)
+                for name, x, dx in zip(self.arrays, arrays, cotangents, strict=True)
+            )
 
-    def _with_custom_vjp(self, frozen: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    def _with_custom_vjp(self, options: dict[str, Any]) -> Callable[..., Any]:
         """The rule for one configuration as a JAX function whose derivative is the hand-derived one."""
         import jax
-
-        options = dict(frozen)
 
         @jax.custom_vjp
         def call(*arrays: Array) -> Any:
@@ -217,13 +218,3 @@ def _widened(x: Array) -> Array:
 def _quiet(kind: Any) -> AbstractContextManager[Any]:
     """NaN and infinity in an input are values like any other: they go through without a warning."""
     return np.errstate(all="ignore") if kind is np else nullcontext()
-
-
-def _frozen(options: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """The configuration as something hashable."""
-
-    def freeze(value: Any) -> Any:
-        value = value.tolist() if isinstance(value, np.ndarray) else value
-        return tuple(map(freeze, value)) if isinstance(value, (list, tuple)) else value
-
-    return tuple((key, freeze(value)) for key, value in options.items())

@@ -81,7 +81,8 @@ def cross_entropy(
 def _(residuals: Any, dy: Array, *, reduction: str) -> tuple[Any, ...]:
     p, q, divisor = residuals
     share = dy[:, None] if reduction == "none" else dy / divisor
-    return (p * q.sum(axis=1, keepdims=True) - q) * share, None, None
+    total = q.sum(axis=1, keepdims=True)
+    return namespace(p).where(total == 0, 0, (p * total - q) * share), None, None  # 0 where a label is ignored
 
 
 @rule(no_gradient=("targets",))

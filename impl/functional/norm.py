@@ -203,7 +203,8 @@ def _(residuals: Any, dy: Array) -> tuple[Array, ...]:
 def instance_norm(x: Array, gamma: Array | None = None, beta: Array | None = None, *, eps=1e-5) -> Any:
     """Instance normalisation: every channel of every sample is standardised over its spatial places.
 
-    It is group_norm with one channel a group, and so is its derivative.
+    y = gamma * x_hat + beta: it is group_norm with one channel a group, and so is its derivative,
+    dx = (1 / sqrt(var + eps)) * (dx_hat - mean(dx_hat) - x_hat * mean(dx_hat * x_hat)), dx_hat = dy * gamma.
 
     Shapes: x (N, C, *S) with 1 to 3 spatial axes; gamma, beta (C), each optional; y as x.
     Raises ValueError where shapes do not fit.

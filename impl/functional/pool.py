@@ -150,39 +150,45 @@ def _flat(x: Array) -> Array:
 def adaptive_avg_pool(x: Array, *, output_size: Any) -> Any:
     """Average pooling to a given output size: window i of m over n places is [floor(i n / m), ceil((i + 1) n / m)).
 
-    A box's mean is the mean of means, axis by axis; dx shares each dy equally among its window, likewise.
+    y[o] = (1 / count[o]) * sum of x over window o; a box's sum is the sum of sums, axis by axis.
+    dx = each dy[o] / count[o] added at every place of its window, likewise axis by axis.
 
     Shapes: x (N, C, *S) with 1 to 3 spatial axes; y (N, C, *output_size).
     Raises ValueError for an output size below 1 or an empty S.
     Source: PyTorch's adaptive_avg_pool; document 000, section 5.3, is the case of output size 1.
     """
-    rank = spatial(x, None)
+    output = per_axis("output_size", output_size, spatial(x, None), 1)
     _flat(x)
     y = x
-    for axis, (n, m) in enumerate(zip(x.shape[2:], per_axis("output_size", output_size, rank, 1), strict=True), 2):
-        means = [y[(slice(None),) * axis + (cell,)].mean(axis=axis, keepdims=True) for cell in _cells(n, m)]
-        y = namespace(x).concatenate(means, axis=axis)
-    return y, (x,)
+    for axis, (n, m) in enumerate(zip(x.shape[2:], output, strict=True), 2):
+        y = _sums(y, axis, _cells(n, m))
+    return y / _cell_sizes(x, output), (x,)
 
 
 @adaptive_avg_pool.pullback
-def _(residuals: Any, dy: Array, *, output_size: Any) -> tuple[Array]:
+def _(residuals: Any, dy: Array) -> tuple[Array]:
     (x,) = residuals
-    xp = namespace(x)
-    for axis in reversed(range(2, x.ndim)):
+    share = dy / _cell_sizes(x, dy.shape[2:])
+    for axis in range(2, x.ndim):
         n, m = x.shape[axis], dy.shape[axis]
         cells = _cells(n, m)
-        starts = np.array([cell.start for cell in cells])
-        lengths = np.array([cell.stop - cell.start for cell in cells])
-        inside = (np.arange(n)[:, None] >= starts) & (np.arange(n)[:, None] < starts + lengths)
-        rows = []
-        for i in range(n):
-            mine = np.flatnonzero(inside[i])
-            taken = dy[(slice(None),) * axis + (slice(mine[0], mine[-1] + 1),)]
-            shares = xp.asarray(lengths[mine], dtype=dy.dtype).reshape(-1, *[1] * (dy.ndim - axis - 1))
-            rows.append((taken / shares).sum(axis=axis, keepdims=True))
-        dy = xp.concatenate(rows, axis=axis)
-    return (dy,)
+        holding = [[o for o, cell in enumerate(cells) if cell.start <= i < cell.stop] for i in range(n)]
+        share = _sums(share, axis, [slice(mine[0], mine[-1] + 1) for mine in holding])
+    return (share,)
+
+
+def _sums(x: Array, axis: int, cells: list[slice]) -> Array:
+    """The sums of x over slices of one axis, in their order."""
+    lead = (slice(None),) * axis
+    return namespace(x).concatenate([x[(*lead, cell)].sum(axis=axis, keepdims=True) for cell in cells], axis=axis)
+
+
+def _cell_sizes(x: Array, output: tuple[int, ...]) -> Array:
+    """How many places each window holds, shape (*output)."""
+    sizes = np.ones((), np.int64)
+    for n, m in zip(x.shape[2:], output, strict=True):
+        sizes = np.multiply.outer(sizes, np.array([cell.stop - cell.start for cell in _cells(n, m)]))
+    return namespace(x).asarray(sizes, dtype=x.dtype)
 
 
 def _cells(n: int, m: int) -> list[slice]:

@@ -64,7 +64,8 @@ def _(residuals: Any, dy: Array) -> tuple[Array]:
 def pad(x: Array, *, padding: Any, mode="constant") -> Any:
     """Pad the spatial axes: with zeros, or with x reflected, replicated or continued periodically.
 
-    dx: every dy is added at the place of x that it was copied from; over padded zeros it is dropped.
+    y[o] = x[place(o)], or 0 where o lies in padded zeros.
+    dx[i] = sum of dy[o] over the o with place(o) = i; what lies over padded zeros is dropped.
 
     Shapes: x (N, C, *S) with 1 to 3 spatial axes; y (N, C, *(S + before + after)).
     Raises ValueError for another mode, a negative padding, or one that reaches past x ("reflect": before - 1 < S - 1).

@@ -240,7 +240,7 @@ class _Trial:
             if before is None:
                 continue
             self.judgement.checks += 1
-            if not np.array_equal(before, after, equal_nan=before.dtype.kind == "f"):
+            if np.ascontiguousarray(before).tobytes() != np.ascontiguousarray(after).tobytes():
                 message = f"{name} was changed by the call"
                 self._found(Finding("wrong", "mutation", name, message, before, np.array(after)))
 
