@@ -123,13 +123,14 @@ def _correlate_numpy(
     x: np.ndarray, w: np.ndarray, stride: tuple[int, ...], dilation: tuple[int, ...], groups: int
 ) -> np.ndarray:
     """Unfold a few samples, or a few rows of one, at a time and multiply: the whole batch is never unfolded."""
-    n, channels, *size = x.shape
+    n, _, *size = x.shape
     filters, per_group, *kernel = w.shape
     rank, taps = len(size), per_group * prod(kernel)
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     x = x.reshape(n, groups, per_group, *size)
     windows = np.lib.stride_tricks.sliding_window_view(x, reach, tuple(range(3, 3 + rank)))
-    windows = windows[(..., *(slice(None, None, step) for step in (*stride, *dilation)))]  # (N, G, C/G, *O, *K)
+    steps: tuple[Any, ...] = (..., *(slice(None, None, step) for step in (*stride, *dilation)))
+    windows = windows[steps]  # (N, G, C/G, *O, *K)
     output = windows.shape[3 : 3 + rank]
     order = (1, 2, *range(3 + rank, 3 + 2 * rank), 0, *range(3, 3 + rank))  # (G, C/G, *K, N, *O)
     w = w.reshape(groups, filters // groups, taps)

@@ -142,7 +142,9 @@ class Rule:
             if key not in options:
                 raise TypeError(f"{self.name}: the option {key} is missing")
         if len(arrays) > len(self.arrays):
-            raise TypeError(f"{self.name}: takes {len(self.arrays)} arrays ({', '.join(self.arrays)}), got {len(arrays)}")
+            raise TypeError(
+                f"{self.name}: takes {len(self.arrays)} arrays ({', '.join(self.arrays)}), got {len(arrays)}"
+            )
         padded = (*arrays, *(None for _ in self.arrays[len(arrays) :]))
         first = None
         for name, x in zip(self.arrays, padded, strict=True):

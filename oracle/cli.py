@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -28,24 +27,28 @@ app = typer.Typer(
 )
 
 
-class Refused(click.ClickException):
-    """The command cannot be carried out: one line on standard error, exit code 2."""
+# Click's base of all usage errors; newer releases of Typer carry a Click of their own.
+ClickException: Any = typer.BadParameter.__mro__[2]
 
-    exit_code = 2
+
+class Refused(Exception):
+    """The command cannot be carried out: one line on standard error, exit code 2."""
 
 
 def main() -> None:
     """Run the command line; every refusal is one line, without a traceback."""
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+    except Refused as error:
+        typer.echo(f"backproof: {' '.join(str(error).split())}", err=True)
         code = 2
-    except click.ClickException as error:
-        click.echo(f"backproof: {' '.join(error.format_message().split())}", err=True)
+    except ClickException as error:
+        bare = len(sys.argv) == 1  # no command at all: the help, as it is
+        text = error.format_message()
+        typer.echo(text if bare else f"backproof: {' '.join(text.split())}", err=True)
         code = 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("backproof: interrupted", err=True)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("backproof: interrupted", err=True)
         code = 130
     sys.exit(code or 0)
 
@@ -53,11 +56,13 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        click.echo(f"backproof {__version__}")
+        typer.echo(f"backproof {__version__}")
         raise typer.Exit
 
 
-Targets = Annotated[list[str], typer.Option("--target", help="impl, impl:jax, torch, jax, module[:attr], file.py[:attr].")]
+Targets = Annotated[
+    list[str], typer.Option("--target", help="impl, impl:jax, torch, jax, module[:attr], file.py[:attr].")
+]
 Out = Annotated[Path, typer.Option("--out", help="Where results.json and index.html are written.")]
 
 
@@ -119,7 +124,7 @@ def run(
         mark_expected(results, known)
     _store(results, out, json_file)
     _summary(results)
-    click.echo(f"\n{out / 'results.json'}\n{out / 'index.html'}")
+    typer.echo(f"\n{out / 'results.json'}\n{out / 'index.html'}")
     if results.failing:
         raise typer.Exit(1)
 
@@ -137,7 +142,7 @@ def report(
     names = [path.parent.name or path.stem for path in results]
     if len(set(names)) < len(names):
         names = [str(path) for path in results]
-    click.echo(html.write(html.render(loaded, names), out))
+    typer.echo(html.write(html.render(loaded, names), out))
 
 
 @app.command()
@@ -145,7 +150,7 @@ def layers(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     """The layers, their configuration, and the documents they come from."""
     from oracle.layers import LAYERS
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "layer": layer.name,
             "arrays": [name + "?" * (name in layer.optional) for name in layer.arrays],
@@ -156,7 +161,7 @@ def layers(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         for layer in LAYERS.values()
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        typer.echo(json.dumps(rows, indent=1))
         return
     table = Table("layer", "arrays", "configuration", "documents", box=None)
     for row in rows:
@@ -168,7 +173,7 @@ def layers(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 @app.command("schema")
 def print_schema() -> None:
     """Print the JSON Schema of the results."""
-    click.echo(json.dumps(schema(), indent=1))
+    typer.echo(json.dumps(schema(), indent=1))
 
 
 # -- what the commands share ------------------------------------------------------------------------------------------

@@ -34,7 +34,10 @@ def render(runs: list[Results], names: list[str] | None = None) -> str:
         for layer in layers
     ]
     loader = Environment(
-        loader=PackageLoader("reports"), autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("reports"),
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     loader.filters |= {"shown": shown, "literal": _literal, "ratio": ratio}
     return loader.get_template("report.html").render(
@@ -85,9 +88,11 @@ def _lines(value: list[Any]) -> list[str]:
     if not isinstance(value[0], list):
         return ["[" + "  ".join(f"{_number(v):>8}" for v in value) + "]"]
     inner = [line for v in value for line in _lines(v)]
-    return ["[" + inner[0], *(" " + line for line in inner[1:-1]), " " * (len(inner) > 1) + inner[-1] + "]"] if len(
-        inner
-    ) > 1 else ["[" + inner[0] + "]"]
+    return (
+        ["[" + inner[0], *(" " + line for line in inner[1:-1]), " " * (len(inner) > 1) + inner[-1] + "]"]
+        if len(inner) > 1
+        else ["[" + inner[0] + "]"]
+    )
 
 
 def _number(value: Any) -> str:

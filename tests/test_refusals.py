@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from impl import Rule
-from impl import functional as F  # noqa: N812
+from impl import functional as F
 
 
 def ones(*shape):
@@ -61,9 +61,19 @@ for rank in (1, 2, 3):
         {"x": (ones(2, 3, *three), "x has 3 channels"), "w": (ones(4, 3, *one[1:]), "axes"), "b": (ones(5), "b has shape"), "stride": (1.0, "stride must be an int"),
          "padding": (20, "output of size"), "output_padding": (1, "output_padding"), "dilation": ((1,) * 4, "dilation has 4 entries"), "groups": (3, "does not divide")},
     )  # fmt: skip
-    pool = {"x": (ones(2, 2), "axes"), "kernel_size": (9, "reaches over 9"), "stride": (0, "stride"), "padding": (2, "more than half"), "ceil_mode": (1, "ceil_mode")}
+    pool = {
+        "x": (ones(2, 2), "axes"),
+        "kernel_size": (9, "reaches over 9"),
+        "stride": (0, "stride"),
+        "padding": (2, "more than half"),
+        "ceil_mode": (1, "ceil_mode"),
+    }
     CASES[f"max_pool{rank}d"] = ([ones(*IMAGE[rank])], {"kernel_size": 2}, {**pool, "dilation": (9, "reaches over 10")})
-    CASES[f"avg_pool{rank}d"] = ([ones(*IMAGE[rank])], {"kernel_size": 2}, {**pool, "count_include_pad": (None, "count_include_pad")})
+    CASES[f"avg_pool{rank}d"] = (
+        [ones(*IMAGE[rank])],
+        {"kernel_size": 2},
+        {**pool, "count_include_pad": (None, "count_include_pad")},
+    )
 
 WRONG = [(layer, name) for layer, (_, _, wrong) in CASES.items() for name in wrong]
 
@@ -83,7 +93,9 @@ def test_wrong_value_is_refused(layer, name, convert):
     value, word = wrong[name]
     rule = getattr(F, layer)
     if convert is jnp.asarray and (word in (r"\[0, 3\)", "int64")):
-        value, word = (jnp.ones((2,), jnp.int32), "dtype int32") if word == "int64" else (jnp.ones(3, int), "labels has shape")
+        value, word = (
+            (jnp.ones((2,), jnp.int32), "dtype int32") if word == "int64" else (jnp.ones(3, int), "labels has shape")
+        )
     arrays = [convert(a.astype(np.float32)) if a.dtype.kind == "f" else convert(a) for a in arrays]
     if isinstance(value, np.ndarray):
         value = convert(value.astype(np.float32)) if value.dtype.kind == "f" else convert(value)

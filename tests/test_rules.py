@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from impl import Rule
-from impl import functional as F  # noqa: N812
+from impl import functional as F
 from oracle.layers import LAYERS
 from oracle.trial.case import edge_cases
 

@@ -45,7 +45,9 @@ def test_interpreter_agrees_with_the_accelerator(layer, accelerator):
     case = usual(layer, "float32")[-1]
     derivation = derive(case.layer, case.shapes, case.configuration)
     with jax.enable_x64(True), jax.default_device(accelerator), jax.default_matmul_precision("highest"):
-        theirs = jax.jit(jax.extend.core.jaxpr_as_fun(derivation.jaxpr))(*(np.asarray(x, np.float64) for x in given(case)))
+        theirs = jax.jit(jax.extend.core.jaxpr_as_fun(derivation.jaxpr))(
+            *(np.asarray(x, np.float64) for x in given(case))
+        )
     for a, b in zip(evaluate(derivation.jaxpr, given(case), Floating()), theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
@@ -207,7 +209,9 @@ def test_error_in_any_order_of_summation_stays_below_the_bound(layer, dtype):
 
 
 def test_undecided_comparisons_are_counted_and_either_branch_is_within_the_bound():
-    closed = jax.make_jaxpr(lambda x, y: lax.select(lax.lt(x * 3.0, y), x, -x))(*[jax.ShapeDtypeStruct((), np.float32)] * 2)
+    closed = jax.make_jaxpr(lambda x, y: lax.select(lax.lt(x * 3.0, y), x, -x))(
+        *[jax.ShapeDtypeStruct((), np.float32)] * 2
+    )
     numbers = Bounded(SINGLE)
     x = np.float32(0.1)
     (pair,) = evaluate(closed, [numbers.exactly(np.asarray(v)) for v in (x, x * np.float32(3))], numbers)
@@ -229,4 +233,10 @@ def test_extended_precision_erf():
     (got,) = evaluate(jax.make_jaxpr(lax.erf)(jax.ShapeDtypeStruct(x.shape, np.float32)), [x], Floating(np.longdouble))
     for a, b in zip(x, got, strict=True):
         assert abs(mpmath.erf(mpmath.mpf(float(a))) - mpmath.mpf(float(b))) <= 2e-16
-    assert np.isnan(evaluate(jax.make_jaxpr(lax.erf)(jax.ShapeDtypeStruct((1,), np.float32)), [np.full(1, np.nan, np.longdouble)], Floating(np.longdouble))[0][0])
+    assert np.isnan(
+        evaluate(
+            jax.make_jaxpr(lax.erf)(jax.ShapeDtypeStruct((1,), np.float32)),
+            [np.full(1, np.nan, np.longdouble)],
+            Floating(np.longdouble),
+        )[0][0]
+    )

@@ -23,7 +23,7 @@ def number(name: str, value: Any, least: float, below: float = float("inf")) -> 
     """A real number in [least, below)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         refuse_type(f"{name} must be a number, got {value!r}")
-    if not least <= value < below:
+    if not least <= float(value) < below:
         refuse(f"{name} must lie in [{least}, {below}), got {value}")
     return float(value)
 
@@ -55,7 +55,7 @@ def axis_of(name: str, value: Any, ndim: int) -> int:
     """An axis of an array, counted from the end where negative; gives it counted from the front."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         refuse_type(f"{name} must be an int, got {value!r}")
-    if not -ndim <= value < ndim:
+    if not -ndim <= int(value) < ndim:
         refuse(f"{name} is {value} but x has {ndim} axes")
     return int(value) % ndim
 

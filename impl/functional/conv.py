@@ -135,7 +135,15 @@ def _conv_transpose(rank: int) -> Rule:
 
 
 def _geometry(
-    x: Array, w: Array, b: Array | None, rank: int, stride: Any, padding: Any, dilation: Any, groups: Any, transposed: bool
+    x: Array,
+    w: Array,
+    b: Array | None,
+    rank: int,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    transposed: bool,
 ) -> tuple[tuple[int, ...], list[tuple[int, int]], tuple[int, ...]]:
     """Check what conv and its transpose share; stride, padding and dilation with one entry an axis."""
     spatial(x, rank)

@@ -18,7 +18,7 @@ def _reduced(losses: Array, reduction: str) -> Array:
     return losses.sum() if reduction == "sum" else losses.sum() / prod(losses.shape)
 
 
-def _unreduced(dy: Array, reduction: str, shape: tuple[int, ...]) -> Array:
+def _unreduced(dy: Array, reduction: str, shape: Any) -> Array:
     """dy of the reduced loss as the cotangent of every element's loss."""
     return dy / prod(shape) if reduction == "mean" and prod(shape) else dy
 

@@ -76,8 +76,8 @@ class Windows:
             if ceil and (count - 1) * s >= n + before:
                 count -= 1
             output.append(count)
-        before, after = zip(*edges, strict=True)
-        return cls(size, kernel, stride, dilation, before, after, tuple(output))
+        befores, afters = tuple(a for a, _ in edges), tuple(b for _, b in edges)
+        return cls(size, kernel, stride, dilation, befores, afters, tuple(output))
 
     def pad(self, x: Array, fill: float) -> Array:
         """x padded, and cropped or extended at the end, to exactly what the windows cover."""
@@ -108,9 +108,7 @@ class Windows:
 
     def _back_to(self, tap: tuple[slice, ...], part: Array) -> Array:
         """One part, spread and padded (or cropped) from the tap's places to the places of x."""
-        edges = [
-            (t.start - b, n - (t.stop - b)) for t, b, n in zip(tap, self.before, self.size, strict=True)
-        ]
+        edges = [(t.start - b, n - (t.stop - b)) for t, b, n in zip(tap, self.before, self.size, strict=True)]
         return spread(part, self.stride, edges)
 
     def _crop(self, covered: Sequence[int]) -> list[tuple[int, int]]:

@@ -115,7 +115,7 @@ def _elementwise(name: str = "", others: tuple[Any, ...] = ()) -> Callable[[Draw
 def _along_axis(draw: Draw) -> tuple[Shapes, Configuration]:
     x = shape(draw, 1, 5)
     axis = draw(st.sampled_from([None, *range(-len(x), len(x))]))
-    if axis is not None and x[axis] == 0 or axis is None and x[-1] == 0:
+    if (axis is not None and x[axis] == 0) or (axis is None and x[-1] == 0):
         x = (1, *x[1:])  # nothing to take the largest of
     return (x,), ({} if axis is None else {"axis": axis})
 

@@ -91,7 +91,7 @@ def _padding(draw: Draw, rank: int, most: int) -> Any:
 
 def _conv_domain(rank: int) -> Any:
     def domain(draw: Draw) -> tuple[Shapes, Configuration]:
-        configuration, groups, per_group, filters, kernel, stride, dilation = _geometry(draw, rank)
+        configuration, groups, per_group, filters, kernel, _, dilation = _geometry(draw, rank)
         padding = _padding(draw, rank, 2)
         if "stride" not in configuration:
             padding = draw(st.sampled_from([padding, padding, "same", "valid"]))

@@ -47,7 +47,7 @@ def max_pooling(x: Any, *, kernel_size, stride=None, padding=0, dilation=1, ceil
 
 def max_windows(configuration: Configuration, shapes: Shapes) -> np.ndarray:
     """The index of the windows that ``max_pooling`` takes its maxima over."""
-    options = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} | configuration
+    options: Configuration = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} | configuration
     assert shapes[0] is not None
     return _window_index(shapes[0][2:], **options)[0]
 
@@ -137,7 +137,7 @@ def _pool_domain(rank: int, dilated: bool) -> Any:
 
 
 def _every_window_sees_x(x: tuple[int, ...], configuration: Configuration) -> bool:
-    options = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} | configuration
+    options: Configuration = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} | configuration
     options.pop("count_include_pad", None)
     index, _, _ = _window_index(x[2:], **options)
     return bool((index < prod(x[2:])).any(axis=1).all())

@@ -140,7 +140,12 @@ register(
         "dropout",
         dropout,
         _dropout_domain,
-        [Edge(((1,), (1,))), Edge(((0, 2), (0, 2))), Edge(((3, 4), (3, 4)), {"p": 0.1}), Edge(((2, 3), (2, 3)), {"p": 0.0})],
+        [
+            Edge(((1,), (1,))),
+            Edge(((0, 2), (0, 2))),
+            Edge(((3, 4), (3, 4)), {"p": 0.1}),
+            Edge(((2, 3), (2, 3)), {"p": 0.0}),
+        ],
         [Refusal(((2, 3), (4, 3)), {}, "x and mask differ in shape")],
         kinds={"mask": "mask"},
         no_gradient=("mask",),

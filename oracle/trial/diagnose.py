@@ -64,9 +64,7 @@ def _variant(case: Case, arrays: Arrays, dy: np.ndarray, output: str) -> np.ndar
     return np.asarray(truth_of(case, arrays, dy).pairs[output].value, np.float64)
 
 
-def _flipped_kernel(
-    case: Case, arrays: Arrays, dy: np.ndarray, output: str, truth: np.ndarray
-) -> Iterator[Candidate]:
+def _flipped_kernel(case: Case, arrays: Arrays, dy: np.ndarray, output: str, truth: np.ndarray) -> Iterator[Candidate]:
     x, w, *rest = arrays
     assert x is not None and w is not None
     axes = tuple(range(2, w.ndim))
@@ -93,6 +91,7 @@ def _overwritten(case: Case, arrays: Arrays, dy: np.ndarray) -> np.ndarray:
     groups = case.configuration.get("groups", 1)
     if groups != 1:
         return np.full(x.shape, np.nan)
+    place: Any
     for place in np.ndindex(dy.shape[2:]):
         one = np.zeros(dy.shape, dy.dtype)
         one[(..., *place)] = dy[(..., *place)]
@@ -102,7 +101,7 @@ def _overwritten(case: Case, arrays: Arrays, dy: np.ndarray) -> np.ndarray:
     return wrong
 
 
-def _lone(dy: np.ndarray, place: tuple[int, ...]) -> np.ndarray:
+def _lone(dy: np.ndarray, place: Any) -> np.ndarray:
     one = np.zeros(dy.shape, dy.dtype)
     one[(..., *place)] = 1
     return one

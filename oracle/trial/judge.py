@@ -83,9 +83,7 @@ def drawn(case: Case) -> tuple[Arrays, np.ndarray, Truth]:
     return arrays, dy, truth_of(case, arrays, dy)
 
 
-def judge(
-    function: LayerFunction, case: Case, arrays: Arrays | None = None, dy: np.ndarray | None = None
-) -> Judgement:
+def judge(function: LayerFunction, case: Case, arrays: Arrays | None = None, dy: np.ndarray | None = None) -> Judgement:
     """Try a target's layer on a case (or on given arrays in its place) and compare everything it says with the truth."""
     if arrays is None or dy is None:
         arrays, dy, truth = drawn(case)

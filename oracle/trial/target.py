@@ -43,7 +43,8 @@ class Target:
             member = getattr(self._members, name, None)
         if not callable(member):
             return None
-        function: LayerFunction = getattr(member, "vjp", member)
+        vjp = getattr(member, "vjp", None)
+        function: LayerFunction = member if vjp is None else vjp
         if self._style == "jax":
             from oracle.targets.compiled import compiled
 

@@ -58,7 +58,9 @@ def _derive(name: str, shapes: tuple[Any, ...], items: tuple[tuple[str, Any], ..
     return Derivation(jaxpr, outputs, tuple(layer.arrays[i] for i in wanted), tuple(value.shape))
 
 
-def flat_function(layer: Layer, shapes: tuple[Any, ...], configuration: dict[str, Any]) -> tuple[Any, list[int], list[int]]:
+def flat_function(
+    layer: Layer, shapes: tuple[Any, ...], configuration: dict[str, Any]
+) -> tuple[Any, list[int], list[int]]:
     """The layer as a function of the arrays that are given alone, and the places of those and of the differentiable."""
     given = [i for i, shape in enumerate(shapes) if shape is not None]
     wanted = [i for i in given if layer.arrays[i] not in layer.no_gradient]

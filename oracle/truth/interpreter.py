@@ -75,7 +75,11 @@ class Floating:
     def apply(self, primitive: str, parameters: dict[str, Any], *operands: Any) -> np.ndarray:
         """The primitive's value."""
         if primitive == "convert_element_type":
-            return self.constant(np.asarray(operands[0]).astype(parameters["new_dtype"]))if operands[0].dtype.kind != "f" else operands[0]
+            return (
+                self.constant(np.asarray(operands[0]).astype(parameters["new_dtype"]))
+                if operands[0].dtype.kind != "f"
+                else operands[0]
+            )
         if primitive not in VALUES:
             raise Uninterpretable(f"the interpreter has no primitive {primitive!r}")
         return VALUES[primitive](parameters, *operands)
@@ -173,7 +177,9 @@ def _select(p: dict[str, Any], which: np.ndarray, *cases: np.ndarray) -> np.ndar
 
 def _iota(p: dict[str, Any]) -> np.ndarray:
     counted = np.arange(p["shape"][p["dimension"]], dtype=p["dtype"])
-    return np.broadcast_to(counted.reshape([-1 if a == p["dimension"] else 1 for a in range(len(p["shape"]))]), p["shape"])
+    return np.broadcast_to(
+        counted.reshape([-1 if a == p["dimension"] else 1 for a in range(len(p["shape"]))]), p["shape"]
+    )
 
 
 STRUCTURE: dict[str, Value] = {

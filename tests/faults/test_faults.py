@@ -33,9 +33,7 @@ def test_fault_is_found(fault, tmp_path):
         assert found or judge_refusals(layer, fault.layer, "float32").findings, f"seed {seed}: not found"
 
 
-@pytest.mark.parametrize(
-    "fault", [f for f in FAULTS if f.diagnosis], ids=lambda fault: f"{fault.layer}: {fault.what}"
-)
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.diagnosis], ids=lambda fault: f"{fault.layer}: {fault.what}")
 def test_fault_is_named(fault, tmp_path, monkeypatch):
     members = planted(fault, tmp_path)
     target = f"{members.__name__}"

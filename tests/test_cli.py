@@ -1,0 +1,198 @@
+"""The command line as a user meets it: exit codes, files, one-line refusals, the same seed twice."""
+
+import json
+import re
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+
+QUICK = ["--layers", "relu,linear", "--dtype", "float32", "--examples", "40", "--jobs", "1"]
+
+WRONG_TARGET = """
+import numpy as np
+from impl import functional as F
+
+
+def linear(x, w, b=None):
+    y, pullback = F.linear.vjp(x, w, b)
+
+    def wrong(dy):
+        dx, dw, db = pullback(dy)
+        return dx, dw * 2, db
+
+    return y, wrong
+
+
+def relu(x):
+    raise NotImplementedError
+
+
+class Nested:
+    relu = F.relu
+"""
+
+
+def backproof(*arguments, cwd, **options):
+    command = [sys.executable, "-c", "from oracle.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **options)
+
+
+def one_line(result, *words):
+    assert result.returncode == 2, result
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory):
+    """A run of a target with one fault, in a directory of its own."""
+    where = tmp_path_factory.mktemp("wrong")
+    (where / "mine.py").write_text(WRONG_TARGET)
+    return where, backproof("run", "--target", "mine.py", *QUICK, "--json", "copy.json", cwd=where)
+
+
+def test_impl_conforms_and_results_follow_the_schema(tmp_path):
+    result = backproof("run", *QUICK, "--out", "deep/er", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "everything conforms" in result.stdout
+    assert result.stderr == ""  # progress goes to a terminal alone
+    results = json.loads((tmp_path / "deep/er/results.json").read_text())
+    schema = json.loads(backproof("schema", cwd=tmp_path).stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(results, schema)
+    assert results["schema"] == 1 and results["seed"] == 0
+    assert [t["layer"] for t in results["trials"]] == ["relu", "linear"]
+    assert all(t["verdict"] == "conforms" and t["configurations"] > 20 for t in results["trials"])
+    assert "<table" in (tmp_path / "deep/er/index.html").read_text()
+
+
+def test_a_wrong_gradient_is_found_explained_and_reproduced(wrong):
+    where, result = wrong
+    assert result.returncode == 1
+    results = json.loads((where / "backproof-report/results.json").read_text())
+    assert results == json.loads((where / "copy.json").read_text())
+    relu, linear = results["trials"]
+    assert relu["verdict"] == "not_implemented" and relu["unsupported"] > 0
+    assert linear["verdict"] == "wrong"
+    (found,) = linear["discrepancies"]
+    assert (found["check"], found["output"]) == ("gradient", "dw")
+    assert found["diagnosis"] == "dw is twice what it should be"
+    assert found["arrays"]["x"]["shape"] in ([1], [1, 1])
+    script = subprocess.run(
+        [sys.executable, "-c", found["reproduce"]], cwd=where.parent, capture_output=True, text=True, timeout=120
+    )
+    assert script.returncode == 0, script.stderr
+    assert "expected" in script.stdout and "got" in script.stdout
+    page = (where / "backproof-report/index.html").read_text()
+    assert found["id"] in page and "dw is twice what it should be" in page and "Reproduce" in page
+
+
+def test_the_same_command_twice_gives_the_same(wrong, tmp_path):
+    where, _ = wrong
+    again = backproof("run", "--target", "mine.py", *QUICK, "--out", tmp_path, cwd=where)
+    assert again.returncode == 1
+    first, second = (json.loads(p.read_text())["trials"] for p in (where / "copy.json", tmp_path / "results.json"))
+    for trial in (*first, *second):
+        del trial["seconds"]
+    assert first == second
+
+
+def test_expected_discrepancies_do_not_count(wrong, tmp_path):
+    where, _ = wrong
+    (tmp_path / "known").write_text("# ours\nmine.py linear float32  # twice\nmine.py relu float32\n")
+    result = backproof(
+        "run", "--target", "mine.py", *QUICK, "--expect", tmp_path / "known", "--out", tmp_path, cwd=where
+    )
+    assert result.returncode == 0, result.stderr
+    assert "(expected)" in result.stdout
+    assert "no longer occurs, though expected: mine.py relu float32" in result.stdout
+
+
+def test_attribute_of_a_file_as_a_target(wrong):
+    where, _ = wrong
+    result = backproof("run", "--target", "mine.py:Nested", "--layers", "relu,linear", "--examples", "5", cwd=where)
+    assert result.returncode == 0, result.stderr
+    assert "not_implemented" in result.stdout
+
+
+def test_report_of_one_and_of_several(wrong, tmp_path):
+    where, _ = wrong
+    results = where / "backproof-report/results.json"
+    assert backproof("report", results, "--out", tmp_path / "one", cwd=tmp_path).returncode == 0
+    assert backproof("report", results, where / "copy.json", "--out", tmp_path / "two", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "two/index.html").read_text()
+    titles = re.findall(r'<th scope="col">(.*?)</th>', page)
+    assert titles == ["layer", "backproof-report: mine.py", f"{where.name}: mine.py"]
+
+
+def test_layers_lists_all(tmp_path):
+    rows = json.loads(backproof("layers", "--json", cwd=tmp_path).stdout)
+    assert len(rows) == 41
+    conv = next(row for row in rows if row["layer"] == "conv2d")
+    assert conv["arrays"] == ["x", "w", "b?"]
+    assert conv["configuration"] == {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    assert "conv2d" in backproof("layers", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--target", "nowhere"], ["nowhere", "cannot be imported"]),
+        (["--target", "nowhere.py"], ["there is no file nowhere.py"]),
+        (["--target", "json:dumps.deep"], ["no attribute"]),
+        (["--target", "json"], ["offers none of the layers"]),
+        (["--target", "broken.py"], ["broken.py", "ZeroDivisionError"]),
+        (["--layers", "conv9d"], ["conv9d", "conv2d"]),
+        (["--dtype", "int8"], ["int8", "float32"]),
+        (["--dtype", ","], ["--dtype"]),
+        (["--examples", "0"], ["--examples must be at least 1"]),
+        (["--examples", "many"], ["--examples"]),
+        (["--jobs", "-1"], ["--jobs"]),
+        (["--timeout", "0"], ["--timeout"]),
+        (["--out", "file"], ["file", "cannot be written"]),
+        (["--json", "file/x.json"], ["cannot be written"]),
+        (["--expect", "missing"], ["missing", "cannot be read"]),
+        (["--expect", "bad"], ["bad, line 1"]),
+        (["--no-such-option"], ["--no-such-option"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_of_run(arguments, words, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "bad").write_text("impl relu\n")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    one_line(backproof("run", *arguments, cwd=tmp_path), *words)
+    assert not list(tmp_path.glob("**/results.json"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, ["cannot be read"]), ("{", ["no JSON"]), ("{}", ["not a results file"]), (b"\xff\xfe", ["UTF-8"])],
+)
+def test_bad_input_of_report(content, words, tmp_path):
+    path = tmp_path / "results.json"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    one_line(backproof("report", path, cwd=tmp_path), *words)
+
+
+def test_a_target_that_dies_costs_its_layer_alone(tmp_path):
+    source = "import os\ndef relu(x):\n    os._exit(3)\ndef tanh(x):\n    import time; time.sleep(99)\n"
+    (tmp_path / "dies.py").write_text(source + "from impl.functional import sigmoid\n")
+    result = backproof(
+        "run", "--target", "dies.py", "--layers", "relu,tanh,sigmoid", "--examples", "3", "--timeout", "20",
+        "--jobs", "2", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    trials = json.loads((tmp_path / "backproof-report/results.json").read_text())["trials"]
+    verdicts = {t["layer"]: t["verdict"] for t in trials}
+    assert verdicts == {"relu": "crashed", "tanh": "timed_out", "sigmoid": "conforms"}
+
+
+def test_version_and_help(tmp_path):
+    assert backproof("--version", cwd=tmp_path).stdout.startswith("backproof 0.")
+    assert "run" in backproof("--help", cwd=tmp_path).stdout
