@@ -56,6 +56,7 @@ def batch_norm(
     x_hat, mean, var = _standardised(x, axes, eps)
     count = prod(x.shape[a] for a in axes)
     if running_mean is not None and count:
+        mean, var = lax.stop_gradient((mean, var))
         unbiased = lax.mul(var, count / (count - 1))
         running_mean = lax.add(lax.mul(running_mean, 1 - momentum), lax.mul(mean, momentum))
         running_var = lax.add(lax.mul(running_var, 1 - momentum), lax.mul(unbiased, momentum))
