@@ -112,9 +112,11 @@ def test_expected_discrepancies_do_not_count(wrong, tmp_path):
     assert "no longer occurs, though expected: mine.py relu float32" in result.stdout
 
 
-def test_attribute_of_a_file_as_a_target(wrong):
+def test_attribute_of_a_file_as_a_target(wrong, tmp_path):
     where, _ = wrong
-    result = backproof("run", "--target", "mine.py:Nested", "--layers", "relu,linear", "--examples", "5", cwd=where)
+    result = backproof(
+        "run", "--target", "mine.py:Nested", "--layers", "relu,linear", "--examples", "5", "--out", tmp_path, cwd=where
+    )
     assert result.returncode == 0, result.stderr
     assert "not_implemented" in result.stdout
 
