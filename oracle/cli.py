@@ -86,6 +86,7 @@ def run(
     from oracle.trial.run import Options
     from oracle.trial.run import run as run_trials
     from oracle.trial.target import TargetError, resolve
+    from oracle.truth import Uninterpretable
 
     chosen = _listed("layer", layers, tuple(LAYERS)) or tuple(LAYERS)
     dtypes = _listed("dtype", dtype, DTYPES)
@@ -119,7 +120,7 @@ def run(
         def advance(trials: list[Trial]) -> None:
             bar.update(task, advance=1, description=f"{trials[0].target} {trials[0].layer}")
 
-        results = run_trials(options, advance)
+        results = _or_refuse(lambda: run_trials(options, advance), Uninterpretable)
     if known is not None:
         mark_expected(results, known)
     _store(results, out, json_file)

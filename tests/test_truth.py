@@ -146,7 +146,7 @@ class Wide:
         scalar = {
             "exp": mpmath.exp, "expm1": mpmath.expm1, "log": mpmath.log, "log1p": mpmath.log1p, "tanh": mpmath.tanh,
             "erf": mpmath.erf, "sqrt": mpmath.sqrt, "rsqrt": lambda x: 1 / mpmath.sqrt(x),
-            "logistic": lambda x: 1 / (1 + mpmath.exp(-x)),
+            "logistic": lambda x: 1 / (1 + mpmath.exp(-x)), "exp_neg_sq": lambda x: mpmath.exp(-x * x),
         }.get(primitive)  # fmt: skip
         if scalar is not None:
             return np.asarray(np.frompyfunc(scalar, 1, 1)(operands[0]), object)

@@ -47,7 +47,9 @@ def _run(jaxpr: Any, constants: list[Any], arguments: list[Any], numbers: Number
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
         inner = next((equation.params[key] for key in INNER if key in equation.params), None)
-        if inner is not None and equation.primitive.name in CALLS:
+        if inner is not None and _function_name(inner) in VALUES:
+            results = [numbers.apply(_function_name(inner), {}, *operands)]
+        elif inner is not None and equation.primitive.name in CALLS:
             if hasattr(inner, "consts"):
                 results = _run(inner.jaxpr, [numbers.constant(np.asarray(c)) for c in inner.consts], operands, numbers)
             else:
@@ -56,6 +58,12 @@ def _run(jaxpr: Any, constants: list[Any], arguments: list[Any], numbers: Number
             results = [numbers.apply(equation.primitive.name, equation.params, *operands)]
         values.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def _function_name(closed: Any) -> str:
+    """The name of the function that a call's jaxpr was traced from, as "exp_neg_sq"."""
+    info = getattr(getattr(closed, "jaxpr", closed), "debug_info", None)
+    return str(getattr(info, "func_name", "")).partition(" ")[0]
 
 
 CALLS = frozenset({"pjit", "jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"})
@@ -267,7 +275,12 @@ ELEMENTWISE: dict[str, Value] = {
     "sqrt": lambda p, x: np.sqrt(x),
     "rsqrt": lambda p, x: 1 / np.sqrt(x),
 }
-IRRATIONAL = frozenset({"exp", "expm1", "log", "log1p", "tanh", "logistic", "erf", "sqrt", "rsqrt"})
+# Of newer versions of JAX: the derivative of tanh, and of erf (a call of that name, written in bits, on operand x).
+ELEMENTWISE |= {
+    "one_minus_square": lambda p, x: (1 - x) * (1 + x),
+    "exp_neg_sq": lambda p, x: np.exp(-x * x),
+}
+IRRATIONAL = frozenset({"exp_neg_sq", "exp", "expm1", "log", "log1p", "tanh", "logistic", "erf", "sqrt", "rsqrt"})
 
 COMPARISONS: dict[str, Value] = {
     "eq": lambda p, a, b: np.equal(a, b),

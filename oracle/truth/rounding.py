@@ -259,6 +259,18 @@ def _rsqrt_moves(x: np.ndarray, e: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.where(x > e, e * v / (low * (low + np.sqrt(np.maximum(x, 0.0)))), np.inf)
 
 
+def _one_minus_square(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
+    """As 1 - x x, which is what most implementations of tanh's derivative compute."""
+    square = x.value * x.value
+    return n.rounded(v) + n.rounded(square) + 2 * np.abs(x.value) * x.error + x.error**2
+
+
+def _exp_neg_sq(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
+    """As exp of -(x x), the square rounded."""
+    square = n.rounded(x.value * x.value) + 2 * np.abs(x.value) * x.error + x.error**2
+    return v * np.expm1(square) + n.rounded(v, 2 * ULPS["exp"])
+
+
 def _select(n: Bounded, p: Any, v: np.ndarray, which: Pair, no: Pair, yes: Pair) -> np.ndarray:
     chosen = np.where(which.value, yes.error, no.error)
     either = np.abs(yes.value - no.value) + np.maximum(yes.error, no.error)
@@ -319,6 +331,8 @@ ERRORS: dict[str, Rule] = {
     "erf": _function("erf", _erf_moves),
     "sqrt": _function("sqrt", _sqrt_moves),
     "rsqrt": _function("rsqrt", _rsqrt_moves),
+    "one_minus_square": _one_minus_square,
+    "exp_neg_sq": _exp_neg_sq,
     "select_n": _select,
     "convert_element_type": _convert,
     "reduce_sum": _reduce_sum,
