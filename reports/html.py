@@ -77,22 +77,22 @@ def shown(value: Any, most: int = 400) -> str:
         value = value.data
     if not isinstance(value, list):
         return _number(value)
-    lines = _lines(value)
+    lines = _lines(value, max(map(len, _numbers(value)), default=0))
     text = "\n".join(lines[:most])
     return text if len(lines) <= most else f"{text}\n... ({len(lines) - most} lines more)"
 
 
-def _lines(value: list[Any]) -> list[str]:
-    if not value:
-        return ["[]"]
-    if not isinstance(value[0], list):
-        return ["[" + "  ".join(f"{_number(v):>8}" for v in value) + "]"]
-    inner = [line for v in value for line in _lines(v)]
-    return (
-        ["[" + inner[0], *(" " + line for line in inner[1:-1]), " " * (len(inner) > 1) + inner[-1] + "]"]
-        if len(inner) > 1
-        else ["[" + inner[0] + "]"]
-    )
+def _numbers(value: Any) -> list[str]:
+    return [text for v in value for text in _numbers(v)] if isinstance(value, list) else [_number(value)]
+
+
+def _lines(value: list[Any], width: int) -> list[str]:
+    """A line a row, brackets as NumPy sets them."""
+    if not value or not isinstance(value[0], list):
+        return ["[" + "  ".join(f"{_number(v):>{width}}" for v in value) + "]"]
+    inner = [line for v in value for line in _lines(v, width)]
+    inner = ["[" + inner[0], *(" " + line for line in inner[1:])]
+    return [*inner[:-1], inner[-1] + "]"]
 
 
 def _number(value: Any) -> str:

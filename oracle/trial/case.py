@@ -40,10 +40,11 @@ class Case:
         return json.dumps([self.layer, self.dtype, self.shapes, self.configuration, self.values, self.memory])
 
     @property
-    def size(self) -> tuple[int, int, int]:
-        """How much there is to read: elements, then options, then oddities."""
-        elements = sum(prod(s) for s in self.shapes if s is not None)
-        return elements, len(self.configuration), (self.values != "normal") + (self.memory != "contiguous")
+    def size(self) -> tuple[bool, int, int, int]:
+        """How hard it is to read: empty or not finite, then elements, options and oddities."""
+        sizes = [prod(s) for s in self.shapes if s is not None]
+        odd = 0 in sizes or self.values in ("nan", "infinite")
+        return odd, sum(sizes), len(self.configuration), (self.values != "normal") + (self.memory != "contiguous")
 
     def arrays(self) -> list[np.ndarray | None]:
         """The arrays, contiguous, from the case's own seed."""

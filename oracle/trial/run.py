@@ -7,7 +7,9 @@ import datetime
 import multiprocessing
 import os
 import platform
+import tempfile
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,37 +137,38 @@ def examine(target: str, layer: str, dtypes: tuple[str, ...], examples: int, see
     function = resolve(target).layer(layer)
     if function is None:
         return [Trial(target=target, layer=layer, dtype=dtype, verdict="not_implemented") for dtype in dtypes]
-    trials = []
-    for dtype in dtypes:
-        began = time.perf_counter()
-        examination = Examination(function, layer, dtype)
-        examination.draw(examples, seed)
-        discrepancies = [
-            _discrepancy(target, function, case, finding)
-            for case, finding in sorted(examination.found.values(), key=lambda found: found[0].size)
-        ]
-        everything_unsupported = examination.unsupported == examination.examples
-        refusals = Judgement() if everything_unsupported else judge_refusals(function, layer, dtype)
-        discrepancies += [_refusal(target, layer, dtype, finding) for finding in refusals.findings]
-        verdict = worst_verdict([d.verdict for d in discrepancies] or ["conforms"])
-        worst = examination.total.worst
-        trials.append(
-            Trial(
-                target=target,
-                layer=layer,
-                dtype=dtype,
-                verdict="not_implemented" if everything_unsupported and not discrepancies else verdict,
-                examples=examination.examples,
-                configurations=len({case.key for case in examination.judged}),
-                checks=examination.total.checks + refusals.checks,
-                seconds=round(time.perf_counter() - began, 3),
-                unsupported=examination.unsupported,
-                undecided=examination.total.undecided,
-                worst=None if worst is None else Worst(output=worst[0], error_over_bound=worst[1]),
-                discrepancies=discrepancies[:MOST_DISCREPANCIES],
-            )
-        )
-    return trials
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a target warns of while it is fed NaN is not news
+        return [_examined(target, function, layer, dtype, examples, seed) for dtype in dtypes]
+
+
+def _examined(target: str, function: LayerFunction, layer: str, dtype: str, examples: int, seed: int) -> Trial:
+    began = time.perf_counter()
+    examination = Examination(function, layer, dtype)
+    examination.draw(examples, seed)
+    discrepancies = [
+        _discrepancy(target, function, case, finding)
+        for case, finding in sorted(examination.found.values(), key=lambda found: found[0].size)
+    ]
+    everything_unsupported = examination.unsupported == examination.examples
+    refusals = Judgement() if everything_unsupported else judge_refusals(function, layer, dtype)
+    discrepancies += [_refusal(target, layer, dtype, finding) for finding in refusals.findings]
+    verdict = worst_verdict([d.verdict for d in discrepancies] or ["conforms"])
+    worst = examination.total.worst
+    return Trial(
+        target=target,
+        layer=layer,
+        dtype=dtype,
+        verdict="not_implemented" if everything_unsupported and not discrepancies else verdict,
+        examples=examination.examples,
+        configurations=len({case.key for case in examination.judged}),
+        checks=examination.total.checks + refusals.checks,
+        seconds=round(time.perf_counter() - began, 3),
+        unsupported=examination.unsupported,
+        undecided=examination.total.undecided,
+        worst=None if worst is None else Worst(output=worst[0], error_over_bound=worst[1]),
+        discrepancies=discrepancies[:MOST_DISCREPANCIES],
+    )
 
 
 def _discrepancy(target: str, function: LayerFunction, case: Case, finding: Finding) -> Discrepancy:
@@ -230,7 +233,7 @@ def run(options: Options, progress: Progress = lambda trials: None) -> Results:
     started, began = datetime.datetime.now(datetime.UTC), time.perf_counter()
     tasks = [(target, layer) for layer in options.layers for target in options.targets]
     finished: dict[tuple[str, str], list[Trial]] = {}
-    with _single_threaded(), _pool(min(options.jobs, len(tasks))) as pool:
+    with _worker_environment(), _pool(min(options.jobs, len(tasks))) as pool:
         futures = {
             pool.schedule(
                 examine,
@@ -309,9 +312,13 @@ def _pool(jobs: int) -> Iterator[pebble.ProcessPool]:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Workers use one thread each: the arrays are small, and the processes fill the cores."""
+def _worker_environment() -> Iterator[None]:
+    """Workers use one thread each: the arrays are small, and the processes fill the cores.
+
+    What Hypothesis remembers between runs does not go into the user's directory.
+    """
     wanted = {
+        "HYPOTHESIS_STORAGE_DIRECTORY": os.path.join(tempfile.gettempdir(), "backproof-hypothesis"),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
