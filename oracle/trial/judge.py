@@ -206,6 +206,8 @@ class _Trial:
         place = tuple(int(i) for i in np.unravel_index(worst, ratio.shape))
         expected = np.asarray(truth.value, np.float64)
         message = f"{name}{list(place)} is {got[place]!s}; expected {expected[place]!s}"
+        if np.isfinite(ratio.max()):
+            self.judgement.compared(name, float(ratio.max()))
         self._found(Finding(verdict, check, name, message, expected, got, float(ratio.max())))
 
     def _excess(self, truth: Pair, got: np.ndarray, gradient: bool) -> tuple[np.ndarray, np.ndarray]:
