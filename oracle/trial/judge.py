@@ -65,7 +65,7 @@ class Truth:
 def truth_of(case: Case, arrays: Arrays, dy: np.ndarray) -> Truth:
     """The truth of a case: each output, each gradient (named d + array), and their bounds in the case's dtype."""
     derivation = derive(case.layer, case.shapes, case.configuration)
-    numbers = Bounded(Precision.of(numpy_dtype(case.dtype)))
+    numbers = Bounded(Precision.of(numpy_dtype(case.dtype)), integers_exact=not derivation.divides)
     given = [numbers.exactly(x) for x in (*arrays, dy) if x is not None]
     results = evaluate(derivation.jaxpr, given, numbers)
     names = (*derivation.outputs, *("d" + name for name in derivation.gradients))

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from oracle.layers import LAYERS, Layer
+from oracle.truth.interpreter import INNER
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,14 @@ class Derivation:
     """A layer at one configuration and one set of shapes, differentiated.
 
     ``jaxpr`` takes the given arrays and then dy; it gives ``outputs`` and then one cotangent for each of ``gradients``.
+    ``divides`` where it divides or calls a function: then a mean may be a running one, and is not exact for integers.
     """
 
     jaxpr: Any
     outputs: tuple[str, ...]
     gradients: tuple[str, ...]
     value_shape: tuple[int, ...]
+    divides: bool
 
 
 def derive(name: str, shapes: tuple[tuple[int, ...] | None, ...], configuration: dict[str, Any]) -> Derivation:
@@ -55,7 +58,21 @@ def _derive(name: str, shapes: tuple[Any, ...], items: tuple[tuple[str, Any], ..
 
         jaxpr = jax.make_jaxpr(whole)(*arguments, value)
     outputs = layer.outputs[: 1 + len(others)]
-    return Derivation(jaxpr, outputs, tuple(layer.arrays[i] for i in wanted), tuple(value.shape))
+    gradients = tuple(layer.arrays[i] for i in wanted)
+    return Derivation(jaxpr, outputs, gradients, tuple(value.shape), bool(_primitives(jaxpr.jaxpr) & DIVISIONS))
+
+
+DIVISIONS = frozenset({"div", "sqrt", "rsqrt", "exp", "log", "tanh", "logistic", "erf"})
+
+
+def _primitives(jaxpr: Any) -> set[str]:
+    """The names of the primitives of a jaxpr, those of the jaxprs within it too."""
+    found = set()
+    for equation in jaxpr.eqns:
+        found.add(equation.primitive.name)
+        for inner in (equation.params[key] for key in INNER if key in equation.params):
+            found |= _primitives(getattr(inner, "jaxpr", inner))
+    return found
 
 
 def flat_function(

@@ -8,7 +8,8 @@ as the first-order rule, and adds what rounding its result may cost in the targe
   2nd ed., section 4.2; a product of matrices, section 3.5);
 - a transcendental function adds its allowance in ULPS (u times twice that);
 - a result that is not 0 also adds the smallest normal number: it may underflow, and XLA flushes subnormals;
-- sums and products of exact integers below 2^precision are exact and add nothing;
+- sums and products of exact integers below 2^precision are exact and add nothing, in a layer of sums and products
+  alone: where there are quotients, a mean may be a running one (Welford's), which rounds;
 - where value and error together leave the range of the dtype, the error is infinite: overflow is allowed.
 
 A comparison is undecided where its operands lie within their errors of each other, or are equal (a kink), or one is NaN.
@@ -86,8 +87,8 @@ class Pair:
 class Bounded:
     """Pairs for a target of a given precision; values in float64, or in extended precision for a float64 target."""
 
-    def __init__(self, precision: Precision) -> None:
-        self.precision = precision
+    def __init__(self, precision: Precision, integers_exact: bool = True) -> None:
+        self.precision, self.integers_exact = precision, integers_exact
         self.values = Floating(np.longdouble if precision.bits > 30 else np.float64)
         self.undecided = 0
 
@@ -135,7 +136,7 @@ class Bounded:
 
     def exact(self, size: np.ndarray, *operands: Pair) -> Any:
         """Where sums and products of these operands are exact: integers without error, the sum of |terms| in range."""
-        if any(x.error.any() or not _whole(x.value).all() for x in operands):
+        if not self.integers_exact or any(x.error.any() or not _whole(x.value).all() for x in operands):
             return False
         return size <= 2.0**self.precision.bits
 
