@@ -143,13 +143,18 @@ class _Trial:
     def _outputs(self, value: Any) -> dict[str, np.ndarray]:
         values = [y for y in value if y is not None] if isinstance(value, tuple) else [value]
         names = self.truth.outputs
-        if len(values) < len(names):
+        if len(values) != len(names):
             message = f"the value holds {len(values)} arrays; expected {len(names)}: {', '.join(names)}"
             raise _Malformed(Finding("wrong", "arity", "y", message))
-        return {name: self._well_formed(name, y) for name, y in zip(names, values, strict=False)}
+        return {name: self._well_formed(name, y) for name, y in zip(names, values, strict=True)}
 
     def _cotangents(self, answer: Any) -> dict[str, np.ndarray]:
         parts = answer if isinstance(answer, (tuple, list)) else (answer,)
+        if len(parts) > len(self.layer.arrays):
+            message = (
+                f"the pullback gave {len(parts)} cotangents; expected one for each of {len(self.layer.arrays)} arrays"
+            )
+            raise _Malformed(Finding("wrong", "arity", "d" + self.layer.arrays[-1], message))
         found = {}
         for i, name in enumerate(self.layer.arrays):
             if "d" + name in self.truth.gradients:
