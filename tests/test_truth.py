@@ -242,3 +242,19 @@ def test_extended_precision_erf():
             Floating(np.longdouble),
         )[0][0]
     )
+
+
+def test_a_sum_of_sums_is_bounded_as_one_sum_in_any_order():
+    """A convolution's dx is a scatter of products; added up one after the other its terms round more often."""
+
+    def function(x, w):
+        return jnp.sum(x @ w) + x[0, 0]
+
+    x, w = np.array([[1 / 3, 2 / 3]]), np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+    with jax.enable_x64(True):
+        jaxpr = jax.make_jaxpr(function)(x, w)
+    numbers = Bounded(SINGLE)
+    (y,) = evaluate(jaxpr, [numbers.exactly(x), numbers.exactly(w)], numbers)
+    terms = (x.T * w).sum() + x[0, 0]
+    u = SINGLE.unit_roundoff
+    assert y.error == pytest.approx(6 * u * terms + u * (x.T * w).sum(), rel=1e-6)

@@ -16,7 +16,7 @@ def is_subgradient(dx: np.ndarray, x: np.ndarray, dy: np.ndarray, windows: np.nd
 
     x, dx (N, C, *S); dy (N, C, *O); windows (prod O, taps) holds flat spatial places, prod S meaning none. Each channel
     of each sample is a linear program of its own: weights of at least 0, summing to 1 over the ties of a window.
-    A place that a window with NaN sees is not judged.
+    A place that a window with NaN, or with nothing above minus infinity, sees is not judged.
     """
     places, rows = prod(x.shape[2:]), prod(x.shape[:2])
     flat_x, flat_dx = x.reshape(rows, places).astype(np.float64), dx.reshape(rows, places).astype(np.float64)
@@ -28,9 +28,9 @@ def _feasible(dx: np.ndarray, x: np.ndarray, dy: np.ndarray, windows: np.ndarray
     seen = np.append(x, -np.inf)[windows]  # (windows, taps)
     inside = windows < len(x)
     judged = np.ones(len(x), bool)
-    unclear = np.isnan(seen).any(axis=1)
-    judged[windows[unclear][inside[unclear]]] = False
     largest = seen.max(axis=1, keepdims=True)
+    unclear = np.isnan(largest[:, 0]) | np.isneginf(largest[:, 0])
+    judged[windows[unclear][inside[unclear]]] = False
     subnormal = precision.smallest_normal * (np.abs(largest) < precision.smallest_normal)
     with np.errstate(invalid="ignore"):  # infinity less infinity
         tied = inside & ((seen == largest) | (largest - seen <= subnormal)) & ~unclear[:, None]

@@ -5,7 +5,7 @@ as the first-order rule, and adds what rounding its result may cost in the targe
 
 - an elementwise operation adds ROUNDINGS * u * |result|;
 - a sum of n terms, in any order, adds n * u * sum of |terms| (Higham, Accuracy and Stability of Numerical Algorithms,
-  2nd ed., section 4.2; a product of matrices, section 3.5);
+  2nd ed., section 4.2; a product of matrices, section 3.5); a sum of sums counts as one sum of all their terms;
 - a transcendental function adds its allowance in ULPS (u times twice that);
 - a result that is not 0 also adds the smallest normal number: it may underflow, and XLA flushes subnormals;
 - sums and products of exact integers below 2^precision are exact and add nothing, in a layer of sums and products
@@ -77,11 +77,34 @@ class Precision:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What a sum consists of: how many terms, the sum of their magnitudes, and the errors that they carry."""
+
+    count: np.ndarray
+    size: np.ndarray
+    carried: np.ndarray
+
+    def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Terms:
+        """The same for a rearrangement of the sums, or a sum of them."""
+        return Terms(move(self.count), move(self.size), move(self.carried))
+
+
+@dataclass(frozen=True)
 class Pair:
-    """A value and the error that a target may have in it; for booleans, whether the value is undecided."""
+    """A value and the error that a target may have in it; for booleans, whether the value is undecided.
+
+    ``terms`` where the value is a sum: an outer sum may then take its terms in another order.
+    """
 
     value: np.ndarray
     error: np.ndarray
+    terms: Terms | None = None
+
+    def as_terms(self) -> Terms:
+        """The terms of a sum; any other value is one term, and 0 is none."""
+        if self.terms is not None:
+            return self.terms
+        return Terms((self.value != 0).astype(np.float64), np.abs(self.value).astype(np.float64), self.error)
 
 
 class Bounded:
@@ -114,14 +137,20 @@ class Bounded:
         if primitive in STRUCTURE:
             move = VALUES[primitive]
             if primitive == "gather":
-                return Pair(value, move(parameters, operands[0].error, values[1]))
-            return Pair(value, move(parameters, *(x.error for x in operands)))
+                indices = values[1]
+                return _rearranged(value, operands[:1], lambda x: move(parameters, x, indices))
+            return _rearranged(value, operands, lambda *xs: move(parameters, *xs))
         if value.dtype.kind in "iu" or primitive == "iota":
             return self.exactly(value)
         if primitive in COMPARISONS:
             return Pair(value, self._undecided(primitive, *operands))
         if primitive in LOGIC:
             return Pair(value, np.logical_or.reduce([x.error for x in operands]))
+        if primitive in SUMS and value.dtype.kind == "f":
+            terms = SUMS[primitive](self, parameters, *operands)
+            if terms is not None:
+                error = self.sum_of(terms, *operands)
+                return Pair(value, self._within_range(value, error, operands), terms)
         if primitive not in ERRORS:
             raise Uninterpretable(f"the rounding analysis has no rule for the primitive {primitive!r}")
         error = np.asarray(ERRORS[primitive](self, parameters, value, *operands), np.float64)
@@ -140,11 +169,12 @@ class Bounded:
             return False
         return size <= 2.0**self.precision.bits
 
-    def sum_of(self, terms: np.ndarray, carried: np.ndarray, count: Any, *operands: Pair) -> np.ndarray:
-        """The error of a sum: what its terms carry, and count roundings of the sum of their magnitudes."""
+    def sum_of(self, terms: Terms, *operands: Pair) -> np.ndarray:
+        """The error of a sum: what its terms carry, and a rounding of the sum of their magnitudes for each but one."""
         p = self.precision
-        own = np.asarray(terms * (count * p.unit_roundoff) + (terms != 0) * (count * p.smallest_normal), np.float64)
-        return np.where(self.exact(terms, *operands), 0.0, own) + carried
+        additions = np.maximum(terms.count - 1, 0)
+        own = additions * (terms.size * p.unit_roundoff + (terms.size != 0) * p.smallest_normal)
+        return np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried
 
     def _undecided(self, primitive: str, a: Pair, b: Pair) -> np.ndarray:
         if a.value.dtype.kind in "iub":
@@ -282,33 +312,78 @@ def _convert(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
     return x.error.astype(np.float64)
 
 
-def _reduce_sum(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
-    axes = tuple(p["axes"])
-    count = int(np.prod([x.value.shape[a] for a in axes], dtype=int))
-    return n.sum_of(np.abs(x.value).sum(axis=axes), x.error.sum(axis=axes), max(0, count - 1), x)
-
-
 def _reduce_max(n: Bounded, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
     return x.error.max(axis=tuple(p["axes"]))
 
 
-def _dot_general(n: Bounded, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
+# -- the rules of sums: which terms they consist of --------------------------------------------------------------------
+
+SumRule = Callable[..., "Terms | None"]
+
+
+def _added(n: Bounded, p: Any, a: Pair, b: Pair) -> Terms | None:
+    """An addition to a sum is one of its terms: many a kernel begins with the bias."""
+    if a.terms is None and b.terms is None:
+        return None
+    shape = np.broadcast_shapes(a.value.shape, b.value.shape)
+    x, y = (t.as_terms().moved(lambda v: np.broadcast_to(v, shape)) for t in (a, b))
+    return Terms(x.count + y.count, x.size + y.size, x.carried + y.carried)
+
+
+def _negated(n: Bounded, p: Any, x: Pair) -> Terms | None:
+    return x.terms
+
+
+def _summed(n: Bounded, p: Any, x: Pair) -> Terms:
+    return x.as_terms().moved(lambda v: v.sum(axis=tuple(p["axes"])))
+
+
+def _products_summed(n: Bounded, p: Any, a: Pair, b: Pair) -> Terms:
     left, right, shape = split_axes(p, np.abs(a.value).astype(np.float64), np.abs(b.value).astype(np.float64))
-    terms = np.matmul(left, right)
-    carried = np.zeros_like(terms)
+    size = np.matmul(left, right)
+    count = np.matmul((left != 0).astype(np.float64), (right != 0).astype(np.float64))
+    carried = np.zeros_like(size)
     if a.error.any() or b.error.any():
         left_error, right_error, _ = split_axes(p, a.error, b.error)
         carried = np.matmul(left, right_error) + np.matmul(left_error, right + right_error)
-    return n.sum_of(terms, carried, left.shape[-1], a, b).reshape(shape)
+        count = np.full_like(size, left.shape[-1])
+    # Each product is rounded once itself.
+    rounded = size * n.precision.unit_roundoff + count * n.precision.smallest_normal
+    carried = np.where(n.exact(size, a, b), carried, carried + rounded)
+    return Terms(count, size, carried).moved(lambda v: v.reshape(shape))
 
 
-def _scatter_add(n: Bounded, p: Any, v: np.ndarray, x: Pair, indices: Pair, updates: Pair) -> np.ndarray:
+def _scattered(n: Bounded, p: Any, x: Pair, indices: Pair, updates: Pair) -> Terms:
     places = scatter_places(p, x.value, indices.value)
-    terms, carried, count = np.abs(x.value).astype(np.float64), np.array(x.error), np.zeros(x.value.shape)
-    np.add.at(terms, places, np.abs(updates.value).astype(np.float64))
-    np.add.at(carried, places, updates.error)
-    np.add.at(count, places, np.broadcast_to(np.ones(()), updates.value.shape))
-    return n.sum_of(terms, carried, np.maximum(count - 1, 0), x, updates)
+
+    def onto(into: np.ndarray, what: np.ndarray) -> np.ndarray:
+        total = np.array(into, np.float64)
+        np.add.at(total, places, what)
+        return total
+
+    a, b = x.as_terms(), updates.as_terms()
+    return Terms(onto(a.count, b.count), onto(a.size, b.size), onto(a.carried, b.carried))
+
+
+SUMS: dict[str, SumRule] = {
+    "add": _added,
+    "add_any": _added,
+    "sub": _added,
+    "neg": _negated,
+    "reduce_sum": _summed,
+    "dot_general": _products_summed,
+    "scatter-add": _scattered,
+    "scatter_add": _scattered,
+}
+
+
+def _rearranged(value: np.ndarray, operands: tuple[Pair, ...], move: Callable[..., np.ndarray]) -> Pair:
+    error = move(*(x.error for x in operands))
+    if all(x.terms is None for x in operands):
+        return Pair(value, error)
+    parts = [x.as_terms() for x in operands]
+    terms = Terms(move(*(t.count for t in parts)), move(*(t.size for t in parts)), move(*(t.carried for t in parts)))
+    return Pair(value, error, terms)
 
 
 ERRORS: dict[str, Rule] = {
@@ -336,10 +411,6 @@ ERRORS: dict[str, Rule] = {
     "exp_neg_sq": _exp_neg_sq,
     "select_n": _select,
     "convert_element_type": _convert,
-    "reduce_sum": _reduce_sum,
     "reduce_max": _reduce_max,
     "reduce_min": _reduce_max,
-    "dot_general": _dot_general,
-    "scatter-add": _scatter_add,
-    "scatter_add": _scatter_add,
 }
