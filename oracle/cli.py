@@ -1,4 +1,4 @@
-"""The command line: ``backproof run``, ``report``, ``layers`` and ``schema``."""
+"""The command line: ``backproof run``, ``documents``, ``report``, ``layers`` and ``schema``."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 Targets = Annotated[
-    list[str], typer.Option("--target", help="impl, impl:jax, torch, jax, module[:attr], file.py[:attr].")
+    list[str], typer.Option("--target", help="impl, impl:jax, reference, torch, jax, module[:attr], file.py[:attr].")
 ]
 Out = Annotated[Path, typer.Option("--out", help="Where results.json and index.html are written.")]
 
@@ -128,6 +128,35 @@ def run(
     typer.echo(f"\n{out / 'results.json'}\n{out / 'index.html'}")
     if results.failing:
         raise typer.Exit(1)
+
+
+@app.command()
+def documents(
+    out: Annotated[Path, typer.Option("--out", help="Where index.html, the errata page, is written.")] = Path(
+        "backproof-errata"
+    ),
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the claims here.")] = None,
+) -> None:
+    """Judge every claim of the source documents; write the errata page."""
+    from oracle.documents.judge import judge_documents
+    from reports import html
+
+    _writable(out)
+    if json_file is not None:
+        _writable(json_file.parent)
+    errata = judge_documents()
+    try:
+        if json_file is not None:
+            json_file.write_text(errata.to_json(), encoding="utf-8")
+        page = html.write(html.render_errata(errata), out)
+    except OSError as error:
+        raise Refused(f"{error.filename} cannot be written: {error.strerror}") from None
+    table = Table("document", "claims", "hold", "fail", "not checkable", box=None)
+    for document in errata.documents:
+        counts = [document.count("holds"), document.count("fails"), document.count("not_checkable")]
+        table.add_row(document.title, *map(str, [sum(counts), *counts]))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    typer.echo(f"\n{page}")
 
 
 @app.command()

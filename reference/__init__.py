@@ -1,5 +1,32 @@
-"""The five documents that the layers come from, and (one module a document, to come) what they claim."""
+"""What the five documents claim, restated: one module a document.
 
+``CLAIMS`` are all claims in reading order. ``AS_WRITTEN`` are the documents' layers, slips included, each from the first
+document that describes it; ``backproof run --target reference`` tries them. Every module has its own ``AS_WRITTEN`` and
+``CORRECTED``, which are targets as well: ``--target reference.convnet_assignment:AS_WRITTEN``.
+"""
+
+from reference import (
+    backpropagation_in_cnns,
+    cnn_summary,
+    computation_framework,
+    convnet_assignment,
+    minimal_tensorflow,
+)
+from reference.claim import Claim, LayerFunction
 from reference.documents import DOCUMENTS, Document
 
-__all__ = ["DOCUMENTS", "Document"]
+MODULES = {
+    "000": computation_framework,
+    "001": backpropagation_in_cnns,
+    "002": cnn_summary,
+    "003": minimal_tensorflow,
+    "004": convnet_assignment,
+}
+
+CLAIMS: tuple[Claim, ...] = tuple(claim for module in MODULES.values() for claim in module.CLAIMS)
+
+AS_WRITTEN: dict[str, LayerFunction] = {}
+for _module in MODULES.values():
+    AS_WRITTEN = _module.AS_WRITTEN | AS_WRITTEN
+
+__all__ = ["AS_WRITTEN", "CLAIMS", "DOCUMENTS", "MODULES", "Claim", "Document"]

@@ -42,6 +42,7 @@ DOCUMENTS: dict[str, Document] = {
             "4.7 its gradients",
             "4.8 pooling",
             "4.9 convolution and batch normalisation",
+            "5 deep residual networks",
             "5.1 residual unit",
             "5.2 residual convolution unit",
             "5.3 deep residual networks",
@@ -51,7 +52,17 @@ DOCUMENTS: dict[str, Document] = {
         "001_7270df7a468e37a4.txt",
         "Back-propagation in CNNs (Yuejianzun, 2018)",
         "the gradients of pooling and convolution, with worked examples in PyTorch",
-        ("DNN", "pooling: theory", "pooling: max", "pooling: average", "convolution: dx", "convolution: dw", "bias"),
+        (
+            "DNN",
+            "what a CNN adds",
+            "the gradient of pooling",
+            "pooling: theory",
+            "pooling: max",
+            "pooling: average",
+            "convolution: dx",
+            "convolution: dw",
+            "bias",
+        ),
     ),
     "002": Document(
         "002_e64ebb3b0814347d.txt",
@@ -87,6 +98,8 @@ DOCUMENTS: dict[str, Document] = {
         "Convolutional neural networks (an assignment of CS231n explained)",
         "naive convolution and pooling, a three-layer convnet, spatial batch normalisation, group normalisation",
         (
+            "0 before",
+            "1 convolutional networks",
             "1.1 convolution layer",
             "1.2 pooling layer",
             "1.3 fully connected layer",
@@ -105,6 +118,7 @@ DOCUMENTS: dict[str, Document] = {
             "7.1 group normalisation",
             "7.2 its forward",
             "7.3 its backward",
+            "8 the author's words",
         ),
     ),
 }

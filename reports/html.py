@@ -1,12 +1,13 @@
-"""The HTML pages: one self-contained file from one or several results."""
+"""The HTML pages, each one self-contained file: the report of one or several runs, and the documents' errata."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader, Template, select_autoescape
 
+from reports.errata import Errata
 from reports.results import Array, Results, Trial, Verdict, worst_verdict
 
 MEANINGS: dict[str, str] = {
@@ -33,6 +34,17 @@ def render(runs: list[Results], names: list[str] | None = None) -> str:
         {"layer": layer, "cells": [_cell([t for t in c["trials"] if t.layer == layer]) for c in columns]}
         for layer in layers
     ]
+    return _template("report.html").render(
+        runs=runs, names=names or [""], columns=columns, rows=rows, meanings=MEANINGS
+    )
+
+
+def render_errata(errata: Errata) -> str:
+    """The errata page: the documents' claims in reading order, each with its verdict."""
+    return _template("errata.html").render(errata=errata)
+
+
+def _template(name: str) -> Template:
     loader = Environment(
         loader=PackageLoader("reports"),
         autoescape=select_autoescape(default=True),
@@ -40,9 +52,7 @@ def render(runs: list[Results], names: list[str] | None = None) -> str:
         lstrip_blocks=True,
     )
     loader.filters |= {"shown": shown, "literal": _literal, "ratio": ratio}
-    return loader.get_template("report.html").render(
-        runs=runs, names=names or [""], columns=columns, rows=rows, meanings=MEANINGS
-    )
+    return loader.get_template(name)
 
 
 def write(page: str, directory: Path) -> Path:

@@ -13,11 +13,11 @@ from oracle.layers import LAYERS
 
 LayerFunction = Callable[..., tuple[Any, Callable[[Any], Any]]]
 
-# A built-in target is a module, and what to make of its members.
+# A built-in target is where its members are, and what to make of them.
 BUILT_IN = {
     "impl": ("impl.functional", ""),
     "impl:jax": ("impl.functional", "jax"),
-    "reference": ("reference", ""),
+    "reference": ("reference:AS_WRITTEN", ""),
     "torch": ("oracle.targets.torch_target", ""),
     "jax": ("oracle.targets.jax_target", "jax"),
 }
@@ -58,17 +58,14 @@ class Target:
 
 def resolve(name: str) -> Target:
     """The target of a name; raises TargetError, in one line, where it cannot be imported or offers no layer."""
-    if name in BUILT_IN:
-        module, style = BUILT_IN[name]
-        target = Target(name, _imported(name, module), style)
-    else:
-        where, _, attribute = name.partition(":")
-        members = _from_file(name, Path(where)) if where.endswith(".py") else _imported(name, where)
-        for part in attribute.split(".") if attribute else []:
-            if not hasattr(members, part):
-                raise TargetError(f"target {name}: {where} has no attribute {attribute!r}")
-            members = getattr(members, part)
-        target = Target(name, members)
+    path, style = BUILT_IN.get(name, (name, ""))
+    where, _, attribute = path.partition(":")
+    members = _from_file(name, Path(where)) if where.endswith(".py") else _imported(name, where)
+    for part in attribute.split(".") if attribute else []:
+        if not hasattr(members, part):
+            raise TargetError(f"target {name}: {where} has no attribute {attribute!r}")
+        members = getattr(members, part)
+    target = Target(name, members, style)
     if not target.offered():
         raise TargetError(f"target {name} offers none of the layers ('backproof layers' lists them)")
     return target

@@ -1,0 +1,1 @@
+"""The documents on trial: questions that the oracle answers by itself, and the judgement of claims."""

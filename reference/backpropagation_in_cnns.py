@@ -1,0 +1,582 @@
+"""Document 001, "Back-propagation in CNNs": what it claims.
+
+The gradients of pooling and convolution on worked examples, with the numbers that PyTorch printed for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from reference.claim import Claim, LayerFunction, constant, gradient, offered, value
+
+Array = Any
+
+
+def image(rows: Any) -> Array:
+    """One image of one channel."""
+    return np.array(rows, np.float64)[None, None]
+
+
+SIXTEEN = image(np.arange(16).reshape(4, 4))
+NINE = image(np.arange(9).reshape(3, 3))
+KERNEL = image([[0, 1], [2, 3]])
+CONVOLVED = image([[19, 25], [37, 43]])
+
+
+def ring(delta: Array) -> Array:
+    """A ring of zeros, one wide, around the last two axes."""
+    return np.pad(delta, [(0, 0)] * (delta.ndim - 2) + [(1, 1), (1, 1)])
+
+
+def star(a: Array, w: Array) -> Array:
+    """The document's *: windows times kernel, summed, without turning the kernel."""
+    rows, columns = a.shape[-2] - w.shape[-2] + 1, a.shape[-1] - w.shape[-1] + 1
+    out = np.zeros((max(rows, 0), max(columns, 0)))
+    for i, j in np.ndindex(out.shape):
+        out[i, j] = (a[..., i : i + w.shape[-2], j : j + w.shape[-1]] * w).sum()
+    return out[None, None]
+
+
+def rot180(w: Array) -> Array:
+    """The last two axes turned by 180 degrees."""
+    return w[..., ::-1, ::-1]
+
+
+def error_before(x: Array, w: Array, dy: Array) -> Array:
+    """delta * rot180(W) with the ring of zeros of the example."""
+    return star(ring(dy), rot180(w))
+
+
+def error_before_padded(x: Array, w: Array, dy: Array) -> Array:
+    """The same with as many zeros as the kernel's size less one."""
+    sides = [(0, 0), (0, 0), *[(n - 1, n - 1) for n in w.shape[2:]]]
+    return star(np.pad(dy, sides), rot180(w))
+
+
+def weight_gradient(x: Array, w: Array, dy: Array) -> Array:
+    """rot180(delta * a), delta with the ring of zeros of the example."""
+    return rot180(star(ring(dy), x))
+
+
+def weight_gradient_direct(x: Array, w: Array, dy: Array) -> Array:
+    """a * delta, for any size of kernel."""
+    return star(x, dy)
+
+
+def _entries(x: Array, dy: Array, places: list[Any]) -> Array:
+    a = {(i + 1, j + 1): x[0, 0, i, j] for i, j in np.ndindex(3, 3)}
+    d = {(i + 1, j + 1): dy[0, 0, i, j] for i, j in np.ndindex(2, 2)}
+    return np.array(sum(d[p] * a[q] for p, q in places))
+
+
+_LEFT = ((1, 1), (1, 2), (2, 1), (2, 2))
+# For each weight the four (delta, a) pairs that are printed.
+PRINTED = {
+    (1, 1): list(zip(_LEFT, ((1, 1), (1, 2), (2, 1), (2, 2)), strict=True)),
+    (1, 2): list(zip(_LEFT, ((1, 2), (1, 3), (2, 2), (1, 2)), strict=True)),
+    (2, 1): list(zip(_LEFT, ((2, 1), (2, 2), (3, 1), (3, 2)), strict=True)),
+    (2, 2): list(zip(((1, 1), (1, 2), (3, 2), (3, 3)), ((2, 2), (2, 3), (2, 1), (2, 2)), strict=True)),
+}
+RIGHT = PRINTED | {
+    (1, 2): list(zip(_LEFT, ((1, 2), (1, 3), (2, 2), (2, 3)), strict=True)),
+    (2, 2): list(zip(_LEFT, ((2, 2), (2, 3), (3, 2), (3, 3)), strict=True)),
+}
+
+
+def one_weight(place: tuple[int, int], table: dict[Any, Any]) -> Any:
+    """The printed sum for one weight; the other weights are masked."""
+
+    def says(x: Array, w: Array, dy: Array) -> Array:
+        dw = np.ma.masked_all((1, 1, 2, 2))
+        dw[0, 0, place[0] - 1, place[1] - 1] = _entries(x, dy, table[place])
+        return dw
+
+    return says
+
+
+def one_input(place: tuple[int, int]) -> Any:
+    """The printed sum for a11 or a22; the others are masked."""
+
+    def says(x: Array, w: Array, dy: Array) -> Array:
+        (w11, w12), (w21, w22) = w[0, 0]
+        (d11, d12), (d21, d22) = dy[0, 0]
+        dx = np.ma.masked_all((1, 1, 3, 3))
+        dx[0, 0, place[0] - 1, place[1] - 1] = (
+            d11 * w11 if place == (1, 1) else d11 * w22 + d12 * w21 + d21 * w12 + d22 * w11
+        )
+        return dx
+
+    return says
+
+
+def windows_written(x: Array, w: Array) -> Array:
+    """z11 to z22 of the example, entry by entry."""
+    a, k = x[0, 0], w[0, 0]
+    return image([
+        [a[i, j] * k[0, 0] + a[i, j + 1] * k[0, 1] + a[i + 1, j] * k[1, 0] + a[i + 1, j + 1] * k[1, 1] for j in (0, 1)]
+        for i in (0, 1)
+    ])  # fmt: skip
+
+
+def convolution_layer(x: Array, w: Array, b: Array = None, **options: Any) -> tuple[Array, Any]:
+    """One image, one channel, one kernel: a * W + b, its gradients by the document's formulas."""
+    offered(x.ndim == 4 and x.shape[:2] == (1, 1) and w.shape[:2] == (1, 1), "more than one image, channel or kernel")
+    plain = {"stride": (1, (1, 1)), "padding": (0, (0, 0), "valid"), "dilation": (1, (1, 1)), "groups": (1,)}
+    offered(all(v in plain[k] for k, v in options.items() if not isinstance(v, list)), "stride, padding or dilation")
+    if b is not None and b.shape != (1,):
+        raise ValueError("b does not fit")
+    if any(n < k for n, k in zip(x.shape[2:], w.shape[2:], strict=True)):
+        raise ValueError("the kernel is larger than the image")
+    y = star(x, w) if b is None else star(x, w) + b[0]
+
+    def pullback(dy: Array) -> tuple[Array, ...]:
+        db = None if b is None else np.array([dy.sum()]).astype(x.dtype)
+        return error_before_padded(x, w, dy).astype(x.dtype), weight_gradient_direct(x, w, dy).astype(x.dtype), db
+
+    return y.astype(x.dtype), pullback
+
+
+def _pool(x: Array, kernel_size: Any, stride: Any, forward: Any, share: Any, adding: bool) -> tuple[Array, Any]:
+    stride = kernel_size if stride is None else stride
+    offered(isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "window by axis")
+    if min(x.shape[2:]) < kernel_size:
+        raise ValueError("the window is larger than the image")
+    offered(not np.isnan(x).any(), "NaN")
+    y = np.zeros((*x.shape[:2], *((n - kernel_size) // stride + 1 for n in x.shape[2:])), x.dtype)
+
+    def window(n: int, c: int, i: int, j: int) -> tuple[Any, ...]:
+        return n, c, slice(i * stride, i * stride + kernel_size), slice(j * stride, j * stride + kernel_size)
+
+    for place in np.ndindex(y.shape):
+        y[place] = forward(x[window(*place)])
+
+    def pullback(dy: Array) -> tuple[Array]:
+        dx = np.zeros_like(x)
+        for place in np.ndindex(y.shape):
+            where, what = share(x[window(*place)], dy[place])
+            part = dx[window(*place)]
+            part[where] = part[where] + what if adding else what
+        return (dx,)
+
+    return y, pullback
+
+
+def _at_the_largest(window: Array, g: Any) -> tuple[Any, Any]:
+    return np.unravel_index(np.argmax(window), window.shape), g
+
+
+def _equally(window: Array, g: Any) -> tuple[Any, Any]:
+    return ..., g / window.size
+
+
+def max_pool2d(
+    x: Array,
+    *,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    adding: bool = False,
+) -> tuple[Array, Any]:
+    """Upsampling: the gradient of a window is placed where its largest element was."""
+    offered(padding in (0, (0, 0)) and dilation in (1, (1, 1)) and not ceil_mode, "padding or dilation")
+    return _pool(x, kernel_size, stride, np.max, _at_the_largest, adding)
+
+
+def avg_pool2d(
+    x: Array,
+    *,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    adding: bool = False,
+) -> tuple[Array, Any]:
+    """Upsampling: the gradient of a window, divided by its size, is put at all of its places."""
+    offered(padding in (0, (0, 0)) and not ceil_mode, "padding")
+    return _pool(x, kernel_size, stride, np.mean, _equally, adding)
+
+
+def max_pool2d_adding(x: Array, **configuration: Any) -> tuple[Array, Any]:
+    """The gradient is added there."""
+    return max_pool2d(x, **configuration, adding=True)
+
+
+def avg_pool2d_adding(x: Array, **configuration: Any) -> tuple[Array, Any]:
+    """The shares are added there."""
+    return avg_pool2d(x, **configuration, adding=True)
+
+
+def chain(weights: Array, x: float) -> Array:
+    """dz/dw_i = dz/da_{i+1} da_{i+1}/dw_i along a chain of scalar layers a_{i+1} = tanh(w_i a_i), z the last."""
+    a = [x]
+    for w in weights:
+        a.append(np.tanh(w * a[-1]))
+    dz, gradients = 1.0, []
+    for i in reversed(range(len(weights))):
+        slope = 1 - a[i + 1] ** 2
+        gradients.append(dz * slope * a[i])
+        dz = dz * slope * weights[i]
+    return np.array(gradients[::-1])
+
+
+def lost(**given: Any) -> Array:
+    """Part of the gradient is lost on the way back: less arrives than was sent."""
+    return np.array(1.0)
+
+
+AS_WRITTEN: dict[str, LayerFunction] = {
+    "conv2d": convolution_layer, "max_pool2d": max_pool2d, "avg_pool2d": avg_pool2d,
+}  # fmt: skip
+CORRECTED: dict[str, LayerFunction] = AS_WRITTEN | {"max_pool2d": max_pool2d_adding, "avg_pool2d": avg_pool2d_adding}
+
+DELTA = image([[1, 2], [3, 4]])
+TOP_LEFT = image([[9, 0, 9, 0], [0, 0, 0, 0], [9, 0, 9, 0], [0, 0, 0, 0]])
+APART = ({"x": (1, 1, 2, 2), "kernel_size": 2, "stride": 2}, {"x": (1, 1, 5, 5), "kernel_size": 2, "stride": 2})
+OVERLAPPING = (
+    *APART,
+    {"x": (1, 1, 2, 3), "kernel_size": 2, "stride": 1},
+    {"x": (1, 1, 4, 4), "kernel_size": 3, "stride": 1},
+)
+SMALL = ({"x": (1, 1, 3, 3), "w": (1, 1, 2, 2)},)
+OTHER_KERNELS = ({"x": (1, 1, 3, 3), "w": (1, 1, 3, 3)}, {"x": (1, 1, 4, 4), "w": (1, 1, 3, 3)})
+PLACED_AVERAGE = image([[0.25, 0.25, 0.5, 0.5]] * 2 + [[0.75, 0.75, 1, 1]] * 2)
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "001/dnn-chain",
+        "DNN",
+        "A layer's weight gradient is the gradient at its output times the output's derivative by the "
+        "weight, and so on from the last layer to the first.",
+        formula="dz/dw_i = dz/da_{i+1} da_{i+1}/dw_i",
+        question="the gradients of a chain of tanh layers",
+        says=chain,
+        examples=({"weights": (1,), "x": 0.5}, {"weights": (3,), "x": 0.5}),
+    ),
+    Claim(
+        "001/dnn-updating",
+        "DNN",
+        "Training algorithms differ mainly in how they update the weights.",
+        why_not="a remark about algorithms in general",
+    ),
+    Claim(
+        "001/new-layers",
+        "what a CNN adds",
+        "For both new kinds of layer it is enough to find the derivative of the output by the weights.",
+        why_not="a remark; the same text says that pooling has no weights and finds the derivative by its input",
+    ),
+    Claim(
+        "001/pool-lost",
+        "the gradient of pooling",
+        "As data is lost going forward, gradient is lost going back.",
+        layer="max_pool2d",
+        question="whether a pooling's gradient loses part of what was sent",
+        says=lost,
+        examples=({"x": (1, 1, 2, 2), "kernel_size": 2}, {"x": (1, 1, 4, 4), "kernel_size": 2}),
+        corrected=lambda **given: np.array(0.0),
+        correction="All of it arrives: max pooling sends it to one place of each window, average pooling shares it; the sum "
+        "stays.",
+        consequence="A reader scales the gradient, or looks for a loss that is not there.",
+    ),
+    Claim(
+        "001/pool-max",
+        "pooling: theory",
+        "Max pooling: each gradient is put at the place of its window's largest element, the others are 0.",
+        layer="max_pool2d",
+        question="dx of max_pool2d",
+        says=gradient(max_pool2d),
+        examples=OVERLAPPING,
+        corrected=gradient(max_pool2d_adding),
+        correction="Where windows overlap an element may win several: the gradients are added.",
+        consequence="With a stride below the window's size all but the last window's gradient is overwritten.",
+        condition="the windows do not overlap",
+        under=APART,
+        tried=True,
+    ),
+    Claim(
+        "001/pool-average",
+        "pooling: theory",
+        "Average pooling: each gradient, divided by the window's size, is put at all of its places.",
+        layer="avg_pool2d",
+        question="dx of avg_pool2d",
+        says=gradient(avg_pool2d),
+        examples=OVERLAPPING,
+        corrected=gradient(avg_pool2d_adding),
+        correction="Where windows overlap the shares are added.",
+        consequence="With a stride below the window's size all but the last window's share is overwritten.",
+        condition="the windows do not overlap",
+        under=APART,
+        tried=True,
+    ),
+    Claim(
+        "001/pool-restored",
+        "pooling: theory",
+        "The 2 x 2 gradient is first restored to 4 x 4, as 1 2 3 4 in the middle: each number lies in its own window.",
+        layer="avg_pool2d",
+        formula="[0 0 0 0; 0 1 2 0; 0 3 4 0; 0 0 0 0]",
+        question="the sums of a gradient's windows",
+        says=lambda dy: ring(dy),
+        examples=({"dy": DELTA},),
+    ),
+    Claim(
+        "001/pool-max-example",
+        "pooling: theory",
+        "With all maxima top left, [1 2; 3 4] becomes [1 0 2 0; 0 0 0 0; 3 0 4 0; 0 0 0 0].",
+        layer="max_pool2d",
+        question="dx of max_pool2d",
+        says=constant(image([[1, 0, 2, 0], [0] * 4, [3, 0, 4, 0], [0] * 4]).tolist()),
+        examples=({"x": TOP_LEFT, "kernel_size": 2, "dy": DELTA},),
+    ),
+    Claim(
+        "001/pool-average-example",
+        "pooling: theory",
+        "By average pooling [1 2; 3 4] becomes quarters of each.",
+        layer="avg_pool2d",
+        question="dx of avg_pool2d",
+        says=constant(PLACED_AVERAGE.tolist()),
+        examples=({"x": TOP_LEFT, "kernel_size": 2, "dy": DELTA},),
+    ),
+    Claim(
+        "001/max-printed",
+        "pooling: max",
+        "MaxPool2d(2) of 0 to 15 gives 5 7 13 15.",
+        layer="max_pool2d",
+        question="y of max_pool2d",
+        says=constant(image([[5, 7], [13, 15]]).tolist()),
+        examples=({"x": SIXTEEN, "kernel_size": 2},),
+    ),
+    Claim(
+        "001/max-gradient-printed",
+        "pooling: max",
+        "Its gradient, with the result sent back, has 5 7 13 15 at their places.",
+        layer="max_pool2d",
+        question="dx of max_pool2d",
+        says=constant(image([[0] * 4, [0, 5, 0, 7], [0] * 4, [0, 13, 0, 15]]).tolist()),
+        examples=({"x": SIXTEEN, "kernel_size": 2, "dy": image([[5, 7], [13, 15]])},),
+    ),
+    Claim(
+        "001/average-printed",
+        "pooling: average",
+        "AvgPool2d(2) of 0 to 15 gives 2.5 4.5 10.5 12.5.",
+        layer="avg_pool2d",
+        question="y of avg_pool2d",
+        says=constant(image([[2.5, 4.5], [10.5, 12.5]]).tolist()),
+        examples=({"x": SIXTEEN, "kernel_size": 2},),
+    ),
+    Claim(
+        "001/average-gradient-printed",
+        "pooling: average",
+        "Its gradient, with the result sent back, is 0.625 1.125 2.625 3.125, each four times.",
+        layer="avg_pool2d",
+        question="dx of avg_pool2d",
+        says=constant(image([[0.625, 0.625, 1.125, 1.125]] * 2 + [[2.625, 2.625, 3.125, 3.125]] * 2).tolist()),
+        examples=({"x": SIXTEEN, "kernel_size": 2, "dy": image([[2.5, 4.5], [10.5, 12.5]])},),
+    ),
+    Claim(
+        "001/runs",
+        "pooling: max",
+        "The listings run: integers from arange are given requires_grad.",
+        why_not="needs the PyTorch 0.3 of its day, where arange gave floats; today it gives integers, which cannot require a "
+        "gradient (its printed results are claims of their own)",
+    ),
+    Claim(
+        "001/forward",
+        "convolution: dx",
+        "The layer is a^l = sigma(a^{l-1} * W + b), * moving the kernel over the image without turning it.",
+        layer="conv2d",
+        question="y of conv2d",
+        says=value(convolution_layer),
+        examples=({"x": (1, 1, 3, 3), "w": (1, 1, 2, 2), "b": (1,)},),
+    ),
+    Claim(
+        "001/delta",
+        "convolution: dx",
+        "The error before is delta * rot180(W), delta with one ring of zeros as in the example, times sigma'.",
+        layer="conv2d",
+        formula="delta^{l-1} = delta^l * rot180(W^l) . sigma'(z^{l-1})",
+        question="dx of conv2d",
+        says=error_before,
+        examples=(*SMALL, *OTHER_KERNELS),
+        corrected=error_before_padded,
+        correction="As many rings of zeros as the kernel's size less one; one belongs to a 2 x 2 kernel.",
+        consequence="With a 3 x 3 kernel the result is two places too small each way.",
+        condition="the kernel is 2 x 2",
+        under=(*SMALL, {"x": (1, 1, 5, 4), "w": (1, 1, 2, 2)}),
+    ),
+    Claim(
+        "001/a11",
+        "convolution: dx",
+        "Only z11 depends on a11.",
+        layer="conv2d",
+        formula="da11 = delta11 w11",
+        question="dx of conv2d",
+        says=one_input((1, 1)),
+        examples=SMALL,
+    ),
+    Claim(
+        "001/a22",
+        "convolution: dx",
+        "All four z depend on a22.",
+        layer="conv2d",
+        formula="da22 = delta11 w22 + delta12 w21 + delta21 w12 + delta22 w11",
+        question="dx of conv2d",
+        says=one_input((2, 2)),
+        examples=SMALL,
+    ),
+    Claim(
+        "001/matrix",
+        "convolution: dx",
+        "The ringed delta under [w22 w21; w12 w11] gives all nine.",
+        layer="conv2d",
+        question="dx of conv2d",
+        says=error_before,
+        examples=SMALL,
+    ),
+    Claim(
+        "001/forward-printed",
+        "convolution: dx",
+        "0 to 8 under the kernel 0 to 3 gives 19 25 37 43.",
+        layer="conv2d",
+        question="y of conv2d",
+        says=constant(CONVOLVED.tolist()),
+        examples=({"x": NINE, "w": KERNEL, "b": np.zeros(1)},),
+    ),
+    Claim(
+        "001/dx-printed",
+        "convolution: dx",
+        "With the result sent back the image's gradient is 0 19 25, 38 144 118, 74 197 129.",
+        layer="conv2d",
+        question="dx of conv2d",
+        says=constant(image([[0, 19, 25], [38, 144, 118], [74, 197, 129]]).tolist()),
+        examples=({"x": NINE, "w": KERNEL, "b": np.zeros(1), "dy": CONVOLVED},),
+    ),
+    Claim(
+        "001/dx-equation",
+        "convolution: dx",
+        "The same by the ringed [19 25; 37 43] under [3 2; 1 0].",
+        layer="conv2d",
+        question="dx of conv2d",
+        says=lambda x, w, b, dy: star(ring(image([[19, 25], [37, 43]])), image([[3, 2], [1, 0]])),
+        examples=({"x": NINE, "w": KERNEL, "b": np.zeros(1), "dy": CONVOLVED},),
+    ),
+    Claim(
+        "001/dw",
+        "convolution: dw",
+        "The weight gradient is rot180(delta * a), delta ringed as in the example.",
+        layer="conv2d",
+        formula="dJ/dW = rot180(delta^l * a^{l-1})",
+        question="dw of conv2d",
+        says=weight_gradient,
+        examples=(*SMALL, *OTHER_KERNELS),
+        corrected=weight_gradient_direct,
+        correction="a * delta, which needs no zeros and no turning, for any size; the ring of one fits a 2 x 2 kernel.",
+        consequence="With another kernel the result has the wrong size.",
+        condition="the kernel is 2 x 2",
+        under=(*SMALL, {"x": (1, 1, 5, 4), "w": (1, 1, 2, 2)}),
+    ),
+    Claim(
+        "001/z",
+        "convolution: dw",
+        "z11 to z22, written out.",
+        layer="conv2d",
+        question="y of conv2d",
+        says=windows_written,
+        examples=SMALL,
+    ),
+    Claim(
+        "001/dw11",
+        "convolution: dw",
+        "The gradient of w11, written out.",
+        layer="conv2d",
+        formula="delta11 a11 + delta12 a12 + delta21 a21 + delta22 a22",
+        question="dw of conv2d",
+        says=one_weight((1, 1), PRINTED),
+        examples=SMALL,
+    ),
+    Claim(
+        "001/dw12",
+        "convolution: dw",
+        "The gradient of w12, written out.",
+        layer="conv2d",
+        formula="delta11 a12 + delta12 a13 + delta21 a22 + delta22 a12",
+        question="dw of conv2d",
+        says=one_weight((1, 2), PRINTED),
+        examples=SMALL,
+        corrected=one_weight((1, 2), RIGHT),
+        correction="The last term is delta22 a23.",
+        consequence="The gradient of w12 has a wrong term.",
+    ),
+    Claim(
+        "001/dw21",
+        "convolution: dw",
+        "The gradient of w21, written out.",
+        layer="conv2d",
+        formula="delta11 a21 + delta12 a22 + delta21 a31 + delta22 a32",
+        question="dw of conv2d",
+        says=one_weight((2, 1), PRINTED),
+        examples=SMALL,
+    ),
+    Claim(
+        "001/dw22",
+        "convolution: dw",
+        "The gradient of w22, written out.",
+        layer="conv2d",
+        formula="delta11 a22 + delta12 a23 + delta32 a21 + delta33 a22",
+        question="dw of conv2d",
+        says=one_weight((2, 2), PRINTED),
+        examples=SMALL,
+        corrected=one_weight((2, 2), RIGHT),
+        correction="The last two terms are delta21 a32 + delta22 a33: the indices have changed places.",
+        consequence="delta is 2 x 2: there is no delta32 and no delta33.",
+    ),
+    Claim(
+        "001/dw-matrix",
+        "convolution: dw",
+        "The ringed delta under a gives [dw22 dw21; dw12 dw11].",
+        layer="conv2d",
+        question="dw of conv2d",
+        says=weight_gradient,
+        examples=SMALL,
+    ),
+    Claim(
+        "001/dw-printed",
+        "convolution: dw",
+        "With the result sent back the kernel's gradient is 308 432 680 804.",
+        layer="conv2d",
+        question="dw of conv2d",
+        says=constant(image([[308, 432], [680, 804]]).tolist()),
+        examples=({"x": NINE, "w": KERNEL, "b": np.zeros(1), "dy": CONVOLVED},),
+    ),
+    Claim(
+        "001/dw-equation",
+        "convolution: dw",
+        "The ringed [19 25; 37 43] under 0 to 8 is 804 680 432 308, which is this turned.",
+        layer="conv2d",
+        question="dw of conv2d",
+        says=lambda x, w, b, dy: rot180(image([[804, 680], [432, 308]])),
+        examples=({"x": NINE, "w": KERNEL, "b": np.zeros(1), "dy": CONVOLVED},),
+    ),
+    Claim(
+        "001/db",
+        "bias",
+        "The bias' gradient is the sum of delta.",
+        layer="conv2d",
+        formula="dJ/db = sum_uv delta_uv",
+        question="db of conv2d",
+        says=lambda x, w, b, dy: np.array([dy.sum()]),
+        examples=({"x": (1, 1, 3, 3), "w": (1, 1, 2, 2), "b": (1,)},),
+    ),
+    Claim(
+        "001/db-printed",
+        "bias",
+        "With the result sent back it is 124 = 19 + 25 + 37 + 43.",
+        layer="conv2d",
+        question="db of conv2d",
+        says=constant([124.0]),
+        examples=({"x": NINE, "w": KERNEL, "b": np.zeros(1), "dy": CONVOLVED},),
+    ),
+)
