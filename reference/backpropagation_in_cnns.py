@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, LayerFunction, constant, gradient, offered, value
+from reference.claim import Claim, LayerFunction, constant, gradient, offered, one, value
 
 Array = Any
 
@@ -123,8 +123,8 @@ def windows_written(x: Array, w: Array) -> Array:
 def convolution_layer(x: Array, w: Array, b: Array = None, **options: Any) -> tuple[Array, Any]:
     """One image, one channel, one kernel: a * W + b, its gradients by the document's formulas."""
     offered(x.ndim == 4 and x.shape[:2] == (1, 1) and w.shape[:2] == (1, 1), "more than one image, channel or kernel")
-    plain = {"stride": (1, (1, 1)), "padding": (0, (0, 0), "valid"), "dilation": (1, (1, 1)), "groups": (1,)}
-    offered(all(v in plain[k] for k, v in options.items() if not isinstance(v, list)), "stride, padding or dilation")
+    plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    offered(all(one(v) in (plain[k], "valid") for k, v in options.items()), "stride, padding or dilation")
     if b is not None and b.shape != (1,):
         raise ValueError("b does not fit")
     if any(n < k for n, k in zip(x.shape[2:], w.shape[2:], strict=True)):
@@ -139,7 +139,8 @@ def convolution_layer(x: Array, w: Array, b: Array = None, **options: Any) -> tu
 
 
 def _pool(x: Array, kernel_size: Any, stride: Any, forward: Any, share: Any, adding: bool) -> tuple[Array, Any]:
-    stride = kernel_size if stride is None else stride
+    kernel_size = one(kernel_size)
+    stride = kernel_size if stride is None else one(stride)
     offered(isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "window by axis")
     if min(x.shape[2:]) < kernel_size:
         raise ValueError("the window is larger than the image")
@@ -182,7 +183,7 @@ def max_pool2d(
     adding: bool = False,
 ) -> tuple[Array, Any]:
     """Upsampling: the gradient of a window is placed where its largest element was."""
-    offered(padding in (0, (0, 0)) and dilation in (1, (1, 1)) and not ceil_mode, "padding or dilation")
+    offered(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
     return _pool(x, kernel_size, stride, np.max, _at_the_largest, adding)
 
 
@@ -197,7 +198,7 @@ def avg_pool2d(
     adding: bool = False,
 ) -> tuple[Array, Any]:
     """Upsampling: the gradient of a window, divided by its size, is put at all of its places."""
-    offered(padding in (0, (0, 0)) and not ceil_mode, "padding")
+    offered(one(padding) == 0 and not ceil_mode, "padding")
     return _pool(x, kernel_size, stride, np.mean, _equally, adding)
 
 

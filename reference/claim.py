@@ -77,6 +77,14 @@ def constant(answer: Any) -> Callable[..., Any]:
     return says
 
 
+def one(option: Any) -> Any:
+    """An option given by axis and side, as the one number that all of them are; anything else as it is."""
+    flat = option
+    while isinstance(flat, (list, tuple)) and flat and all(v == flat[0] for v in flat):
+        flat = flat[0]
+    return option if isinstance(flat, (list, tuple)) else flat
+
+
 def offered(condition: bool, what: str) -> None:
     """Raise NotImplementedError where a document's layer is asked for what the document does not describe."""
     if not condition:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, LayerFunction, constant, gradient, offered, value
+from reference.claim import Claim, LayerFunction, constant, gradient, offered, one, value
 
 Array = Any
 
@@ -456,9 +456,8 @@ def cross_entropy_dp_by_samples(p: Array, targets: Array, dy: Array) -> Array:
 
 
 def binary_cross_entropy(p: Array, targets: Array, *, reduction: str = "mean") -> tuple[Array, Any]:
-    """The cross-entropy unit of 3.2; its derivative speaks of labels 0 and 1 alone."""
+    """The cross-entropy unit of 3.2; the derivative's two cases, for labels 0 and 1, weighted by the label."""
     offered(reduction == "mean" and p.size > 0, "other reduction")
-    offered(bool(np.isin(targets, (0, 1)).all()), "label between 0 and 1")
     offered(bool(((p > 0) & (p < 1)).all()), "probability of 0 or 1")
     if p.shape != targets.shape:
         raise ValueError("p and targets differ in shape")
@@ -466,7 +465,8 @@ def binary_cross_entropy(p: Array, targets: Array, *, reduction: str = "mean") -
 
     def pullback(dy: Array) -> tuple[Array, Array]:
         by_targets = -dy * (np.log(p) - np.log1p(-p)) / p.size  # the document: "not needed"
-        return cross_entropy_dp(p, targets, dy).astype(p.dtype), by_targets.astype(p.dtype)
+        where_1, where_0 = (cross_entropy_dp(p, np.full_like(p, label), dy) for label in (1, 0))
+        return (targets * where_1 + (1 - targets) * where_0).astype(p.dtype), by_targets.astype(p.dtype)
 
     return value, pullback
 
@@ -694,8 +694,9 @@ def conv2d(
     x: Array, w: Array, b: Array = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> tuple[Array, Any]:
     """Convolution of many channels and images with padding and stride (4.1 to 4.7), its gradients by convolution."""
-    offered(isinstance(stride, int) and stride > 0, "stride an axis")
-    offered(dilation in (1, (1, 1)) and groups == 1, "dilation or groups")
+    stride, padding = one(stride), one(padding)
+    offered(isinstance(stride, int) and stride > 0, "stride by axis")
+    offered(one(dilation) == 1 and groups == 1, "dilation or groups")
     offered(isinstance(padding, int) or (padding == "same" and stride == 1), "such padding")
     offered(x.size > 0, "empty batch")
     if x.shape[1] != w.shape[1] or (b is not None and b.shape != (len(w),)):
@@ -720,6 +721,7 @@ def conv2d(
 
 def pad(x: Array, *, padding: Any, mode: str = "constant") -> tuple[Array, Any]:
     """Zeros around an image; "the places that were padded hand on no gradient" (4.3)."""
+    padding = one(padding)
     offered(mode == "constant" and isinstance(padding, int), "such padding")
     widths = [(0, 0), (0, 0), *[(padding, padding)] * (x.ndim - 2)]
     inside = (slice(None), slice(None), *[slice(padding, padding + n) for n in x.shape[2:]])
@@ -733,7 +735,8 @@ def pooled_size(size: int, kernel_size: int, stride: int) -> int:
 
 
 def _pool_places(x: Array, kernel_size: Any, stride: Any, other: bool) -> tuple[int, int]:
-    stride = kernel_size if stride is None else stride
+    kernel_size = one(kernel_size)
+    stride = kernel_size if stride is None else one(stride)
     offered(other and isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "such window")
     if min(x.shape[2:]) < kernel_size:
         raise ValueError("the window is larger than the image")
@@ -766,7 +769,7 @@ def max_pool2d(
     x: Array, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Array, Any]:
     """The printed loop: inside a window the search starts one row down and one column right of the corner."""
-    k, s = _pool_places(x, kernel_size, stride, padding in (0, (0, 0)) and dilation in (1, (1, 1)) and not ceil_mode)
+    k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and one(dilation) == 1 and not ceil_mode)
     offered(not np.isnan(x).any(), "NaN")
     return _max_pool2d(x, k, s, first=1)
 
@@ -775,7 +778,7 @@ def max_pool2d_corrected(
     x: Array, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Array, Any]:
     """The search starts at the corner itself."""
-    k, s = _pool_places(x, kernel_size, stride, padding in (0, (0, 0)) and dilation in (1, (1, 1)) and not ceil_mode)
+    k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and one(dilation) == 1 and not ceil_mode)
     offered(not np.isnan(x).any(), "NaN")
     return _max_pool2d(x, k, s, first=0)
 
@@ -808,7 +811,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> tuple[Array, Any]:
     """The printed loops: going back, the columns of a window are counted from 0."""
-    k, s = _pool_places(x, kernel_size, stride, padding in (0, (0, 0)) and not ceil_mode)
+    k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and not ceil_mode)
     return _avg_pool2d(x, k, s, from_the_edge=True)
 
 
@@ -822,7 +825,7 @@ def avg_pool2d_corrected(
     count_include_pad: bool = True,
 ) -> tuple[Array, Any]:
     """The columns of a window are counted from its own left."""
-    k, s = _pool_places(x, kernel_size, stride, padding in (0, (0, 0)) and not ceil_mode)
+    k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and not ceil_mode)
     return _avg_pool2d(x, k, s, from_the_edge=False)
 
 
@@ -2142,6 +2145,13 @@ CLAIMS: tuple[Claim, ...] = (
         corrected=lambda layers: 1,
         correction="Stride 1; a 3 x 3 max pooling of stride 2 before it halves the maps.",
         consequence="The recipe has no pooling, and its stages see other sizes than the paper's.",
+    ),
+    Claim(
+        "000/5.3-widths",
+        "5.3 deep residual networks",
+        "Where the maps are halved the number of kernels is doubled: 64, 128, 256, 512.",
+        question="the published widths",
+        says=lambda: tuple(64 * 2**stage for stage in range(4)),
     ),
     Claim(
         "000/5.3-knum",

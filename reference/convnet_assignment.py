@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, LayerFunction, constant, gradient, offered, value
+from reference.claim import Claim, LayerFunction, constant, gradient, offered, one, value
 
 Array = Any
 
@@ -70,8 +70,9 @@ def conv2d(
 ) -> tuple[Array, Any]:
     """The naive convolution, forward and backward."""
     offered(b is not None, "convolution without a bias")
+    stride, padding = one(stride), one(padding)
     offered(isinstance(stride, int) and stride > 0 and isinstance(padding, int), "stride or padding by axis")
-    offered(dilation in (1, (1, 1)) and groups == 1, "dilation or groups")
+    offered(one(dilation) == 1 and groups == 1, "dilation or groups")
     if x.shape[1] != w.shape[1] or b.shape != (len(w),):
         raise ValueError("channels or biases do not fit")
     if any(n + 2 * padding < k for n, k in zip(x.shape[2:], w.shape[2:], strict=True)):
@@ -103,7 +104,7 @@ def share_kept_corrected(x: Array) -> Array:
 
 def _pool_shape(x: Array, kernel_size: Any, stride: Any) -> tuple[tuple[int, int], int, tuple[int, ...]]:
     window = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
-    stride = window[0] if stride is None and window[0] == window[1] else stride
+    stride = window[0] if stride is None and window[0] == window[1] else one(stride)
     offered(isinstance(stride, int) and stride > 0, "stride by axis")
     if any(n < k for n, k in zip(x.shape[2:], window, strict=True)):
         raise ValueError("the window is larger than the image")
@@ -142,7 +143,7 @@ def max_pool2d(
     x: Array, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Array, Any]:
     """The naive max pooling: going back, a window is assigned its gradient wherever it equals its largest element."""
-    offered(padding in (0, (0, 0)) and dilation in (1, (1, 1)) and not ceil_mode, "padding or dilation")
+    offered(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
     return _max_pool2d(x, kernel_size, stride, _assigned_to_all)
 
 
@@ -150,7 +151,7 @@ def max_pool2d_corrected(
     x: Array, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Array, Any]:
     """The gradient is added, at one of the largest elements."""
-    offered(padding in (0, (0, 0)) and dilation in (1, (1, 1)) and not ceil_mode, "padding or dilation")
+    offered(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
     return _max_pool2d(x, kernel_size, stride, _added_to_the_first)
 
 
@@ -277,20 +278,29 @@ def spatial_batch_norm(
     eps: float = 1e-5,
 ) -> tuple[Array, Any]:
     """The channels moved last and the rest flattened, the normalisation of a matrix, and back."""
-    offered(x.ndim == 4 and x.size > 0, "other than images")
+    offered(x.size > 0, "empty batch")
     offered(training and running_mean is None and running_var is None, "code for the running statistics")
-    offered(gamma is not None and beta is not None, "normalisation without gamma and beta")
-    n, c, h, w = x.shape
-    if gamma.shape != (c,) or beta.shape != (c,) or n * h * w == 1:
+    c, last = x.shape[1], np.moveaxis(x, 1, -1).shape
+    scaled, shifted = gamma is not None, beta is not None
+    gamma = gamma if scaled else np.ones(c, x.dtype)
+    beta = beta if shifted else np.zeros(c, x.dtype)
+    if gamma.shape != (c,) or beta.shape != (c,) or x.size == c:
         raise ValueError("gamma, beta or the number of values do not fit")
-    y, back = rows_normalised(x.transpose(0, 2, 3, 1).reshape(n * h * w, c), gamma, beta, eps)
+
+    def rows(v: Array) -> Array:
+        return np.moveaxis(v, 1, -1).reshape(-1, c)
+
+    def images(v: Array) -> Array:
+        return np.moveaxis(v.reshape(last), -1, 1).astype(x.dtype)
+
+    y, back = rows_normalised(rows(x), gamma, beta, eps)
 
     def pullback(dy: Array) -> tuple[Array, ...]:
-        dx, dgamma, dbeta = back(dy.transpose(0, 2, 3, 1).reshape(n * h * w, c))
-        dx = dx.reshape(n, h, w, c).transpose(0, 3, 1, 2)
-        return dx.astype(x.dtype), dgamma.astype(x.dtype), dbeta.astype(x.dtype), None, None
+        dx, dgamma, dbeta = back(rows(dy))
+        dgamma, dbeta = dgamma.astype(x.dtype) if scaled else None, dbeta.astype(x.dtype) if shifted else None
+        return images(dx), dgamma, dbeta, None, None
 
-    return y.reshape(n, h, w, c).transpose(0, 3, 1, 2).astype(x.dtype), pullback
+    return images(y), pullback
 
 
 def running_mean_after(x: Array, running_mean: Array, running_var: Array, momentum: float) -> Array:
@@ -839,6 +849,26 @@ CLAIMS: tuple[Claim, ...] = (
         question="y of group_norm",
         says=value(group_norm),
         examples=GROUPED,
+    ),
+    Claim(
+        "004/group-eps",
+        "7.2 its forward",
+        "The listing uses only names that its inputs or its earlier lines give.",
+        question="names used before they are given",
+        says=lambda: ("eps",),
+        corrected=lambda: (),
+        correction="eps = gn_param.get('eps', 1e-5) before the first use.",
+        consequence="The listing stops with a NameError.",
+    ),
+    Claim(
+        "004/returns",
+        "7.2 its forward",
+        "The listings of the normalisations return what their sections say that they return.",
+        question="listings without a return",
+        says=lambda: ("6.2", "6.3", "7.2", "7.3"),
+        corrected=lambda: (),
+        correction="return out, cache; and return dx, dgamma, dbeta.",
+        consequence="Completed as printed, each of the four functions returns None.",
     ),
     Claim(
         "004/group-dx",

@@ -197,6 +197,21 @@ def _graph_of(parents: Mapping[int, tuple[int, ...]]) -> dict[int, Node]:
     return nodes
 
 
+def fan_out(x: Array) -> Array:
+    """The gradient that an input gathers from a Sigmoid and a Tanh node, each handed a gradient of 1."""
+    source = Node()
+    source.value = x
+    children = [Sigmoid(source), TanhCorrected(source)]
+    for child in children:
+        child.forward()
+        above = Node()
+        above.gradients = {child: np.ones_like(x)}
+        child.outbound = [above]
+        child.backward()
+    source.backward()
+    return np.asarray(source.gradients[source])
+
+
 def _order_by(sort: Callable[[list[Node]], list[Node]]) -> Callable[..., list[int]]:
     def says(parents: Mapping[int, tuple[int, ...]]) -> list[int]:
         nodes = _graph_of(parents)
@@ -485,10 +500,9 @@ CLAIMS: tuple[Claim, ...] = (
         "003/input",
         "Input",
         "An input's gradient is the sum of what its children hold for it.",
-        layer="add",
-        question="dx of add",
-        says=lambda x, y, dy: dy,
-        examples=({"x": (2,), "y": (2,)},),
+        question="the gradient of an input that feeds two nodes",
+        says=fan_out,
+        examples=({"x": (1,)}, {"x": (2, 3)}),
     ),
     Claim(
         "003/linear",

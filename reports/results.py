@@ -61,7 +61,7 @@ class Discrepancy(_Strict):
 
 
 class Worst(_Strict):
-    """The output that came nearest to its bound among those that conform."""
+    """The output with the largest finite error over bound."""
 
     output: str
     error_over_bound: Number

@@ -298,9 +298,14 @@ def terminated(said: tuple[str, ...]) -> str | None:
     return f"a semicolon after {bare[0]!r}" if bare else None
 
 
-def nothing_left(said: tuple[str, ...]) -> str | None:
-    """Nothing is left allocated."""
-    return f"{', '.join(said)} freed" if said else None
+def nothing(said: tuple[str, ...]) -> str | None:
+    """There is no such thing."""
+    return f"nothing where there is {', '.join(said)}" if said else None
+
+
+def fan_out(x: Any) -> Any:
+    """The gradient of an input that feeds a sigmoid and a tanh, whose outputs are summed."""
+    return jax.grad(lambda v: (jax.nn.sigmoid(v) + jnp.tanh(v)).sum())(x)
 
 
 def parses(said: str) -> str | None:
@@ -349,6 +354,8 @@ QUESTIONS: dict[str, Answer] = {
     "the published depths": lambda layers: DEPTHS[layers],
     "the published number of parameters": lambda layers: PARAMETERS[layers],
     "the published stride of the first stage": lambda layers: 1,
+    "the published widths": lambda: (64, 128, 256, 512),
+    "the gradient of an input that feeds two nodes": fan_out,
     "convolution, ReLU and 2 x 2 max pooling": conv_relu_pool,
     "the scores of the three-layer convnet": convnet_scores,
     "the loss of the three-layer convnet": lambda **given: convnet_loss(**given)[None],
@@ -376,7 +383,9 @@ PREDICATES: dict[str, Callable[..., str | None]] = {
     "nodes visited at most once an edge": visited_once,
     "the sums of a gradient's windows": sums_of_windows,
     "C statements end in a semicolon": terminated,
-    "allocated and not freed": nothing_left,
+    "allocated and not freed": nothing,
+    "names used before they are given": nothing,
+    "listings without a return": nothing,
     "the header parses": parses,
     "the call goes through": goes_through,
 }

@@ -47,7 +47,7 @@ class Judgement:
     undecided: int = 0
 
     def compared(self, output: str, ratio: float) -> None:
-        """Remember the largest error over bound among what was right."""
+        """Remember the largest error over bound."""
         if self.worst is None or ratio > self.worst[1]:
             self.worst = (output, ratio)
 
