@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
 
 import numpy as np
@@ -30,11 +30,11 @@ HALVES = ("float16", "bfloat16")
 
 
 class _BadValue(ValueError):
-    """A refused value, before the layer's name is put in front."""
+    """A refused value, on its way through the rules that it happened in; each puts its name in front."""
 
 
 class _BadType(TypeError):
-    """A refused type, before the layer's name is put in front."""
+    """A refused type, likewise."""
 
 
 def refuse(message: str) -> NoReturn:
@@ -93,12 +93,13 @@ class Rule:
     def __call__(self, *arrays: Array, **configuration: Any) -> Any:
         """The value alone; ``jax.grad`` of it uses the hand-derived pullback."""
         arrays, options = self._checked(arrays, configuration)
-        if is_jax(*arrays):
-            key = repr(options)  # tells 1 from True and 1.0, which are equal
-            if key not in self._differentiable:
-                self._differentiable[key] = self._with_custom_vjp(options)
-            return self._differentiable[key](*arrays)
-        return self._evaluate(arrays, options)[0]
+        with _plain_errors():
+            if is_jax(*arrays):
+                key = repr(options)  # tells 1 from True and 1.0, which are equal
+                if key not in self._differentiable:
+                    self._differentiable[key] = self._with_custom_vjp(options)
+                return self._differentiable[key](*arrays)
+            return self._evaluate(arrays, options)[0]
 
     def vjp(self, *arrays: Array, **configuration: Any) -> tuple[Any, Callable[[Array], tuple[Any, ...]]]:
         """The value and its pullback, which takes dy (of the value's shape) to one cotangent per array argument.
@@ -106,8 +107,8 @@ class Rule:
         The pullback may be called more than once and changes nothing that it was given. An array that takes no
         gradient, or was not given, gets None. Raises ValueError where dy has not the value's shape.
         """
-        arrays, options = self._checked(arrays, configuration)
-        value, residuals = self._evaluate(arrays, options)
+        with _plain_errors():
+            value, kept = self.forward(*arrays, **configuration)
         first = value[0] if isinstance(value, tuple) else value
 
         def pullback(dy: Array) -> tuple[Any, ...]:
@@ -115,9 +116,20 @@ class Rule:
                 raise TypeError(f"{self.name}: dy must be a NumPy or JAX array, got {type(dy).__name__}")
             if np.shape(dy) != first.shape:
                 raise ValueError(f"{self.name}: dy has shape {np.shape(dy)} but the value has shape {first.shape}")
-            return self._cotangents(arrays, residuals, dy, options)
+            return self.backward(kept, dy, **configuration)
 
         return value, pullback
+
+    def forward(self, *arrays: Array, **configuration: Any) -> tuple[Any, Any]:
+        """The value, and what ``backward`` needs: trees of arrays, so that rules can be built from rules."""
+        arrays, options = self._checked(arrays, configuration)
+        value, residuals = self._evaluate(arrays, options)
+        return value, (arrays, residuals)
+
+    def backward(self, kept: Any, dy: Array, **configuration: Any) -> tuple[Any, ...]:
+        """The cotangents, from what ``forward`` kept, dy, and the same configuration."""
+        arrays, residuals = kept
+        return self._cotangents(arrays, residuals, dy, self.configuration | configuration)
 
     # -- the plumbing -------------------------------------------------------------------------------------------------
 
@@ -126,9 +138,9 @@ class Rule:
         try:
             return function(*arguments)
         except _BadValue as error:
-            raise ValueError(f"{self.name}: {error}") from None
+            raise _BadValue(f"{self.name}: {error}") from None
         except _BadType as error:
-            raise TypeError(f"{self.name}: {error}") from None
+            raise _BadType(f"{self.name}: {error}") from None
 
     def _checked(self, arrays: tuple[Array, ...], options: dict[str, Any]) -> tuple[tuple[Array, ...], dict[str, Any]]:
         """The arrays, one for each array argument, and the whole configuration."""
@@ -210,6 +222,17 @@ def rule(forward: Callable[..., Any] | None = None, *, no_gradient: tuple[str, .
         return Rule(function, no_gradient, name or function.__name__)
 
     return make if forward is None else make(forward)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """What was refused leaves as an ordinary ValueError or TypeError."""
+    try:
+        yield
+    except _BadValue as error:
+        raise ValueError(str(error)) from None
+    except _BadType as error:
+        raise TypeError(str(error)) from None
 
 
 def _widened(x: Array) -> Array:

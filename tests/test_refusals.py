@@ -75,6 +75,41 @@ for rank in (1, 2, 3):
         {**pool, "count_include_pad": (None, "count_include_pad")},
     )
 
+NORM = {"training": (1, "True or False"), "momentum": (-0.5, "momentum"), "eps": ("small", "eps")}
+PART = {"gamma": (ones(5), "gamma has shape"), "beta": (ones(5), "beta has shape"), "running_mean": (ones(5), "running_mean has shape"),
+        "running_var": (ones(5), "running_var has shape")}  # fmt: skip
+CONV = {"x": (ones(2, 3, 4, 4), "x has 3 channels"), "w": (ones(3, 3), "axes"), "b": (ones(5), "b has shape"), "stride": (0, "stride"),
+        "padding": (-1, "padding"), "dilation": (9, "reaches over"), "groups": (2, "channels")}  # fmt: skip
+CASES["affine_relu"] = CASES["affine"]
+CASES["conv_relu_pool"] = (
+    [ones(2, 2, 6, 6), ones(3, 2, 3, 3), ones(3)], {}, {**CONV, "kernel_size": (0, "kernel_size"), "pool_stride": (0, "stride")},
+)  # fmt: skip
+CASES["conv_bn_relu"] = ([ones(2, 2, 6, 6), ones(3, 2, 3, 3), *[ones(3)] * 5], {}, {**CONV, **PART, **NORM})
+for name, kernels in (
+    ("residual_block", [ones(3, 2, 3, 3), ones(3, 3, 3, 3)]),
+    ("bottleneck_block", [ones(2, 2, 1, 1), ones(2, 2, 3, 3), ones(3, 2, 1, 1)]),
+):
+    filters = [len(w) for w in kernels]
+    which = [*map(str, range(1, len(kernels) + 1)), "_shortcut"]
+    good = [
+        ones(2, 2, 4, 4),
+        *kernels,
+        *(ones(f) for f in filters for _ in range(2)),
+        ones(3, 2, 1, 1),
+        ones(3),
+        ones(3),
+    ]
+    good += [ones(f) for f in (*filters, 3) for _ in range(2)]
+    wrong = {
+        "x": (ones(2, 1, 4, 4), "x has 1 channels"),
+        "stride": (0, "stride"),
+        "w_shortcut": (None, "w_shortcut of shape"),
+        **NORM,
+    }
+    wrong |= {f"w{i + 1}": (ones(7, 7), "w must have 4 axes") for i in range(len(kernels))}
+    wrong |= {f"{part}{w}": value for part, value in PART.items() for w in which}
+    CASES[name] = (good, {}, wrong)
+
 WRONG = [(layer, name) for layer, (_, _, wrong) in CASES.items() for name in wrong]
 
 

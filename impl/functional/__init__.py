@@ -13,6 +13,7 @@ from impl.functional.activation import (
     softplus,
     tanh,
 )
+from impl.functional.block import affine_relu, bottleneck_block, conv_bn_relu, conv_relu_pool, residual_block
 from impl.functional.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from impl.functional.dropout import dropout
 from impl.functional.linear import affine, linear
@@ -35,14 +36,18 @@ __all__ = [
     "adaptive_avg_pool",
     "add",
     "affine",
+    "affine_relu",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
     "binary_cross_entropy",
+    "bottleneck_block",
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_bn_relu",
+    "conv_relu_pool",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
@@ -67,6 +72,7 @@ __all__ = [
     "mse_loss",
     "pad",
     "relu",
+    "residual_block",
     "rms_norm",
     "sigmoid",
     "silu",
