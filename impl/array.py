@@ -6,7 +6,7 @@ spelling (a convolution, a write into an array, the error function) stand here, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from types import ModuleType
 from typing import Any
@@ -17,8 +17,9 @@ import numpy as np
 Array = Any
 Padding = Sequence[tuple[int, int]]
 
-# The columns that a NumPy convolution unfolds at a time: small enough to stay in a core's second-level cache.
-UNFOLDED_BYTES = 1 << 20
+# The columns that a NumPy convolution unfolds at a time: enough for one matrix product to be worth its start, and
+# small enough to stay in a cache.
+UNFOLDED_BYTES = 1 << 22
 
 
 def is_array(x: object) -> bool:
@@ -119,34 +120,89 @@ def correlate(
     return _correlate_numpy(spread(x, spacing, padding), w, tuple(stride), tuple(dilation), groups)
 
 
+def correlate_kernel(
+    x: Array,
+    dy: Array,
+    kernel: Sequence[int],
+    *,
+    stride: Sequence[int],
+    padding: Padding,
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Array:
+    """The transpose of ``correlate`` in w, whose spatial size is given: dw (F, C/groups, *K).
+
+    dw[f, c, k] = sum over n, o of dy[n, f, o] * x'[n, c, o * stride + k * dilation]: the correlation of x with dy as a
+    kernel, stride and dilation exchanged, where samples play the part of channels.
+    """
+    n, channels, *size = x.shape
+    filters, per_group = dy.shape[1], channels // groups
+    if is_jax(x, dy):
+        x = x.reshape(n, groups, per_group, *size).swapaxes(0, 2).reshape(per_group, groups * n, *size)
+        dw = correlate(x, dy.swapaxes(0, 1), stride=dilation, padding=padding, dilation=stride, groups=groups)
+        dw = dw[(..., *(slice(k) for k in kernel))]  # the leftovers of the stride reach past the kernel
+        return dw.swapaxes(0, 1).reshape(filters, per_group, *kernel)
+    ones = (1,) * len(size)
+    dw = np.zeros((groups, per_group * prod(kernel), filters // groups), np.result_type(x, dy))
+    x = spread(x, ones, padding)
+    for block, rows, columns in _unfolded(x, dy.shape[2:], tuple(kernel), stride, dilation, groups):
+        part = dy[block, :, rows].reshape(-1, groups, filters // groups, columns.shape[2] // max(1, len(dy[block])))
+        part = part.transpose(1, 0, 3, 2).reshape(groups, columns.shape[2], filters // groups)
+        dw += np.matmul(columns, part)
+    return np.ascontiguousarray(dw.swapaxes(1, 2)).reshape(filters, per_group, *kernel)
+
+
 def _correlate_numpy(
     x: np.ndarray, w: np.ndarray, stride: tuple[int, ...], dilation: tuple[int, ...], groups: int
 ) -> np.ndarray:
     """Unfold a few samples, or a few rows of one, at a time and multiply: the whole batch is never unfolded."""
-    n, _, *size = x.shape
     filters, per_group, *kernel = w.shape
-    rank, taps = len(size), per_group * prod(kernel)
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    x = x.reshape(n, groups, per_group, *size)
-    windows = np.lib.stride_tricks.sliding_window_view(x, reach, tuple(range(3, 3 + rank)))
-    steps: tuple[Any, ...] = (..., *(slice(None, None, step) for step in (*stride, *dilation)))
-    windows = windows[steps]  # (N, G, C/G, *O, *K)
-    output = windows.shape[3 : 3 + rank]
-    order = (1, 2, *range(3 + rank, 3 + 2 * rank), 0, *range(3, 3 + rank))  # (G, C/G, *K, N, *O)
-    w = w.reshape(groups, filters // groups, taps)
-    y = np.empty((n, filters, *output), np.result_type(x, w))
-
-    row = max(1, groups * taps * prod(output[1:]) * x.itemsize)  # the bytes of one row of one sample, unfolded
-    rows = max(1, min(output[0], UNFOLDED_BYTES // row))
-    samples = max(1, UNFOLDED_BYTES // (row * output[0]))
-    for i in range(0, n, samples):
-        for j in range(0, output[0], rows):
-            block = windows[i : i + samples, :, :, j : j + rows]
-            shape = (block.shape[0], block.shape[3], *output[1:])
-            columns = block.transpose(order).reshape(groups, taps, prod(shape))
-            product = np.matmul(w, columns).reshape(filters, *shape)
-            y[i : i + samples, :, j : j + rows] = product.swapaxes(0, 1)
+    output = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)]
+    w = w.reshape(groups, filters // groups, per_group * prod(kernel))
+    y = np.empty((len(x), filters, *output), np.result_type(x, w))
+    for block, rows, columns in _unfolded(x, output, tuple(kernel), stride, dilation, groups):
+        part = y[block, :, rows]
+        part[...] = np.matmul(w, columns).reshape(filters, len(part), *part.shape[2:]).swapaxes(0, 1)
     return y
+
+
+def _unfolded(
+    x: np.ndarray,
+    output: Sequence[int],
+    kernel: tuple[int, ...],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Blocks of samples and of rows of the output, each with what its windows see: (groups, C/groups * K, places).
+
+    x is padded. The same memory is filled anew for each block, one place of the kernel at a time.
+    """
+    n, channels, *size = x.shape
+    per_group, taps = channels // groups, prod(kernel)
+    x = x.reshape(n, groups, per_group, *size)
+    row = max(1, channels * taps * prod(output[1:]) * x.itemsize)  # the bytes of one row of one sample, unfolded
+    rows = max(1, min(output[0], UNFOLDED_BYTES // row))
+    samples = max(1, min(n, UNFOLDED_BYTES // (row * output[0])) if rows == output[0] else 1)
+    if n == 0 or prod(output) == 0:
+        return
+    memory = np.empty(channels * taps * samples * rows * prod(output[1:]), x.dtype)
+    for i in range(0, n, samples):
+        block = slice(i, min(n, i + samples))
+        for j in range(0, output[0], rows):
+            here = slice(j, min(output[0], j + rows))
+            shape = (block.stop - i, here.stop - j, *output[1:])
+            columns = memory[: channels * taps * prod(shape)].reshape(groups, per_group, *kernel, *shape)
+            for tap in np.ndindex(*kernel):
+                seen = [
+                    slice(k * d + first * s, k * d + (first + m - 1) * s + 1, s)
+                    for k, s, d, m, first in zip(
+                        tap, stride, dilation, shape[1:], (j, *[0] * (len(kernel) - 1)), strict=True
+                    )
+                ]
+                place: tuple[Any, ...] = (block, ..., *seen)
+                columns[(slice(None), slice(None), *tap)] = np.moveaxis(x[place], 0, 2)
+            yield block, here, columns.reshape(groups, per_group * taps, prod(shape))
 
 
 def add_at(x: Array, axis: int, index: np.ndarray, values: Array) -> Array:

@@ -7,7 +7,7 @@
 
     @sigmoid.pullback
     def _(y, dy):
-        return (dy * y * (1 - y),)     # one cotangent for each array argument
+        return (dy * y * (1 - y),)     # one cotangent for each array argument, or a function that computes it if wanted
 
 Positional parameters are arrays (``=None`` makes one optional), keyword-only parameters are configuration. Errors about
 arguments are raised inside with :func:`refuse`; the rule puts the layer's name in front.
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NoReturn
 
@@ -101,22 +101,23 @@ class Rule:
                 return self._differentiable[key](*arrays)
             return self._evaluate(arrays, options)[0]
 
-    def vjp(self, *arrays: Array, **configuration: Any) -> tuple[Any, Callable[[Array], tuple[Any, ...]]]:
+    def vjp(self, *arrays: Array, **configuration: Any) -> tuple[Any, Callable[..., tuple[Any, ...]]]:
         """The value and its pullback, which takes dy (of the value's shape) to one cotangent per array argument.
 
         The pullback may be called more than once and changes nothing that it was given. An array that takes no
-        gradient, or was not given, gets None. Raises ValueError where dy has not the value's shape.
+        gradient, or was not given, gets None; so do, with ``wanted=["w", ...]``, all others than those.
+        Raises ValueError where dy has not the value's shape.
         """
         with _plain_errors():
             value, kept = self.forward(*arrays, **configuration)
         first = value[0] if isinstance(value, tuple) else value
 
-        def pullback(dy: Array) -> tuple[Any, ...]:
+        def pullback(dy: Array, wanted: Collection[str] | None = None) -> tuple[Any, ...]:
             if not is_array(dy) and not isinstance(dy, (int, float, np.generic)):
                 raise TypeError(f"{self.name}: dy must be a NumPy or JAX array, got {type(dy).__name__}")
             if np.shape(dy) != first.shape:
                 raise ValueError(f"{self.name}: dy has shape {np.shape(dy)} but the value has shape {first.shape}")
-            return self.backward(kept, dy, **configuration)
+            return self.backward(kept, dy, wanted, **configuration)
 
         return value, pullback
 
@@ -126,10 +127,12 @@ class Rule:
         value, residuals = self._evaluate(arrays, options)
         return value, (arrays, residuals)
 
-    def backward(self, kept: Any, dy: Array, **configuration: Any) -> tuple[Any, ...]:
-        """The cotangents, from what ``forward`` kept, dy, and the same configuration."""
+    def backward(
+        self, kept: Any, dy: Array, wanted: Collection[str] | None = None, **configuration: Any
+    ) -> tuple[Any, ...]:
+        """The cotangents (of the wanted arrays), from what ``forward`` kept, dy, and the same configuration."""
         arrays, residuals = kept
-        return self._cotangents(arrays, residuals, dy, self.configuration | configuration)
+        return self._cotangents(arrays, residuals, dy, self.configuration | configuration, wanted)
 
     # -- the plumbing -------------------------------------------------------------------------------------------------
 
@@ -183,7 +186,14 @@ class Rule:
             outputs = tuple(None if y is None else kind.asarray(y, dtype=dtype) for y in outputs)
         return (outputs if isinstance(value, tuple) else outputs[0]), residuals
 
-    def _cotangents(self, arrays: tuple[Array, ...], residuals: Any, dy: Array, options: dict[str, Any]) -> Any:
+    def _cotangents(
+        self,
+        arrays: tuple[Array, ...],
+        residuals: Any,
+        dy: Array,
+        options: dict[str, Any],
+        wanted: Collection[str] | None = None,
+    ) -> Any:
         if self._backward is None:
             raise TypeError(f"{self.name}: no pullback was registered")
         kind = namespace(dy, *(x for x in arrays if x is not None))
@@ -191,7 +201,9 @@ class Rule:
         with _quiet(kind):
             cotangents = self._backward(residuals, _widened(kind.asarray(dy, dtype=first.dtype)), options)
             return tuple(
-                None if x is None or dx is None or name in self.no_gradient else kind.asarray(dx, dtype=x.dtype)
+                None
+                if x is None or dx is None or name in self.no_gradient or (wanted is not None and name not in wanted)
+                else kind.asarray(dx() if callable(dx) else dx, dtype=x.dtype)
                 for name, x, dx in zip(self.arrays, arrays, cotangents, strict=True)
             )
 

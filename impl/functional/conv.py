@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from impl.array import Array, Padding, correlate
+from impl.array import Array, Padding, correlate, correlate_kernel
 from impl.functional.checks import integer, per_axis, shaped, spatial
 from impl.functional.window import resolve_padding
 from impl.rule import Rule, refuse, rule
@@ -45,13 +45,7 @@ def conv_dx(dy: Array, w: Array, size: Any, stride: Any, padding: Padding, dilat
 
 def conv_dw(x: Array, dy: Array, kernel: Any, stride: Any, padding: Padding, dilation: Any, groups: int) -> Array:
     """The transpose of ``conv`` in w: x correlated with dy, stride and dilation exchanged, samples as channels."""
-    n, channels, *size = x.shape
-    filters = dy.shape[1]
-    x = x.reshape(n, groups, channels // groups, *size).swapaxes(0, 2)
-    x = x.reshape(channels // groups, groups * n, *size)  # one sample a channel of a group
-    dw = correlate(x, dy.swapaxes(0, 1), stride=dilation, padding=padding, dilation=stride, groups=groups)
-    dw = dw[(..., *(slice(k) for k in kernel))]  # the leftovers of the stride reach past the kernel
-    return dw.swapaxes(0, 1).reshape(filters, channels // groups, *kernel)
+    return correlate_kernel(x, dy, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def _conv(rank: int) -> Rule:
@@ -80,12 +74,14 @@ def _conv(rank: int) -> Rule:
     layer = rule(forward, name=f"conv{rank}d")
 
     @layer.pullback
-    def _(residuals: Any, dy: Array, *, stride: Any, padding: Any, dilation: Any, groups: int) -> tuple[Array, ...]:
+    def _(residuals: Any, dy: Array, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
         x, w = residuals
         stride, edges, dilation = _geometry(x, w, None, rank, stride, padding, dilation, groups, transposed=False)
-        dx = conv_dx(dy, w, x.shape[2:], stride, edges, dilation, groups)
-        dw = conv_dw(x, dy, w.shape[2:], stride, edges, dilation, groups)
-        return dx, dw, dy.sum(axis=(0, *range(2, 2 + rank)))
+        return (
+            lambda: conv_dx(dy, w, x.shape[2:], stride, edges, dilation, groups),
+            lambda: conv_dw(x, dy, w.shape[2:], stride, edges, dilation, groups),
+            lambda: dy.sum(axis=(0, *range(2, 2 + rank))),
+        )
 
     return layer
 

@@ -37,11 +37,13 @@ def affine(x: Array, w: Array, b: Array | None = None) -> Any:
 
 
 @affine.pullback
-def _(residuals: Any, dy: Array) -> tuple[Array, ...]:
+def _(residuals: Any, dy: Array) -> Any:
     x, w = residuals
-    dx = (dy @ w.T).reshape(x.shape)
-    dw = x.reshape(x.shape[0], w.shape[0]).T @ dy
-    return dx, dw, dy.sum(axis=0)
+    return (
+        lambda: (dy @ w.T).reshape(x.shape),
+        lambda: x.reshape(x.shape[0], w.shape[0]).T @ dy,
+        lambda: dy.sum(axis=0),
+    )
 
 
 @rule
@@ -66,8 +68,8 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Any:
 
 
 @linear.pullback
-def _(residuals: Any, dy: Array) -> tuple[Array, ...]:
+def _(residuals: Any, dy: Array) -> Any:
     x, w = residuals
     rows = prod(x.shape[:-1])
     flat_dy, flat_x = dy.reshape(rows, w.shape[0]), x.reshape(rows, w.shape[1])
-    return dy @ w, flat_dy.T @ flat_x, flat_dy.sum(axis=0)
+    return lambda: dy @ w, lambda: flat_dy.T @ flat_x, lambda: flat_dy.sum(axis=0)
