@@ -1,0 +1,342 @@
+"""Modules and models: whole-network gradients beside jax.grad within rounding, shapes, counts, storage, refusals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from impl import functional as F
+from impl import nn
+from impl.models import convnet, mlp, resnet, resnet20
+from impl.train import loss_and_gradients
+from impl.tree import flat, leaves, like, size, tree_map
+from oracle.layers import LAYERS
+from oracle.truth import Bounded, Floating, Precision, evaluate
+
+# -- the networks' forward passes, written once more ------------------------------------------------------------------
+
+
+def conv(x, w, stride=1):
+    pad = w.shape[2] // 2
+    return lax.conv_general_dilated(x, w, (stride, stride), [(pad, pad)] * 2)
+
+
+def batch_norm(x, p):
+    mean = x.mean((0, 2, 3), keepdims=True)
+    var = ((x - mean) ** 2).mean((0, 2, 3), keepdims=True)
+    return (x - mean) / jnp.sqrt(var + 1e-5) * p["gamma"][:, None, None] + p["beta"][:, None, None]
+
+
+def mlp_logits(p, x):
+    h = x.reshape(len(x), -1)
+    for i in range(1, len(p) + 1):
+        h = h @ p[f"affine{i}"]["w"] + p[f"affine{i}"]["b"]
+        h = jnp.tanh(h) if i < len(p) else h
+    return h
+
+
+def convnet_logits(p, x):
+    h = jax.nn.relu(conv(x, p["conv"]["w"]) + p["conv"]["b"][:, None, None])
+    h = lax.reduce_window(h, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID").reshape(len(x), -1)
+    h = jax.nn.relu(h @ p["affine1"]["w"] + p["affine1"]["b"])
+    return h @ p["affine2"]["w"] + p["affine2"]["b"]
+
+
+def resnet20_logits(p, x):
+    h = jax.nn.relu(batch_norm(conv(x, p["conv"]["w"]), p["norm"]))
+    for name, b in p.items():
+        if not name.startswith("stage"):
+            continue
+        stride = 2 if "shortcut" in b else 1
+        body = b["body"]
+        a = jax.nn.relu(batch_norm(conv(h, body["conv1"]["w"], stride), body["norm1"]))
+        a = batch_norm(conv(a, body["conv2"]["w"]), body["norm2"])
+        by = batch_norm(conv(h, b["shortcut"]["conv"]["w"], stride), b["shortcut"]["norm"]) if "shortcut" in b else h
+        h = jax.nn.relu(a + by)
+    return h.mean((2, 3)) @ p["linear"]["w"].T + p["linear"]["b"]
+
+
+NETWORKS = {
+    "mlp": (lambda: mlp([12, 7, 6, 3], "tanh"), mlp_logits, (4, 3, 2, 2)),
+    "convnet": (
+        lambda: convnet((2, 6, 6), num_filters=3, filter_size=3, hidden_dim=5, num_classes=3),
+        convnet_logits,
+        (4, 2, 6, 6),
+    ),
+    "resnet20": (lambda: resnet20(3, 1), resnet20_logits, (4, 1, 8, 8)),
+}
+
+
+def setting(name, dtype):
+    make, logits, shape = NETWORKS[name]
+    network = make()
+    parameters, state = network.init(1, dtype)
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal(shape).astype(dtype)
+    y = rng.integers(0, 3, shape[0])
+
+    def loss(p):
+        log_p = jax.nn.log_softmax(logits(p, x))
+        return -(log_p * np.eye(3, dtype=dtype)[y]).sum() / len(y)
+
+    return network, parameters, state, x, y, loss
+
+
+@pytest.mark.parametrize("engine", ["numpy", "jax"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_of_whole_networks_equal_jax_grad(name, engine):
+    network, parameters, state, x, y, loss = setting(name, np.float64)
+    with jax.enable_x64(True):
+        expected_loss, expected = jax.jit(jax.value_and_grad(loss))(parameters)
+        if engine == "jax":
+            parameters, state, x, y = jax.tree.map(jnp.asarray, (parameters, state, x, y))
+            function = jax.jit(lambda p, s, a, b: loss_and_gradients(network, p, s, a, b))
+        else:
+
+            def function(p, s, a, b):
+                return loss_and_gradients(network, p, s, a, b)
+
+        got_loss, _, gradients, _ = function(parameters, state, x, y)
+    assert float(got_loss) == pytest.approx(float(expected_loss), rel=1e-13)
+    for path, g in flat(gradients).items():
+        want = np.asarray(flat(expected)[path])
+        np.testing.assert_allclose(g, want, rtol=1e-9, atol=1e-12 * max(1.0, np.abs(want).max()), err_msg=path)
+
+
+def mathematics(name):
+    return LAYERS[name].mathematics
+
+
+def oracle_logits(name, p, x):
+    """The networks from the oracle's mathematics, whose derivatives it can bound."""
+    if name == "mlp":
+        h = x
+        for i in range(1, len(p) + 1):
+            h = mathematics("affine")(h, p[f"affine{i}"]["w"], p[f"affine{i}"]["b"])
+            h = mathematics("tanh")(h) if i < len(p) else h
+        return h
+    if name == "convnet":
+        h = mathematics("conv_relu_pool")(x, p["conv"]["w"], p["conv"]["b"], padding=1)
+        h = mathematics("affine_relu")(h, p["affine1"]["w"], p["affine1"]["b"])
+        return mathematics("affine")(h, p["affine2"]["w"], p["affine2"]["b"])
+    h = mathematics("conv_bn_relu")(x, p["conv"]["w"], None, p["norm"]["gamma"], p["norm"]["beta"], padding=1)[0]
+    for block, b in p.items():
+        if block.startswith("stage"):
+            body, by = b["body"], b.get("shortcut")
+            norms = [body[n][part] for n in ("norm1", "norm2") for part in ("gamma", "beta")]
+            projected = (by["conv"]["w"], by["norm"]["gamma"], by["norm"]["beta"]) if by else (None, None, None)
+            arrays = (h, body["conv1"]["w"], body["conv2"]["w"], *norms, *projected)
+            h = mathematics("residual_block")(*arrays, stride=2 if by else 1)[0]
+    return mathematics("linear")(mathematics("global_avg_pool")(h), p["linear"]["w"], p["linear"]["b"])
+
+
+def derivative_of_the_oracle(name, parameters, x, y):
+    """The gradients of all parameters as a jaxpr, from the oracle's mathematics, and the parameters as its arguments."""
+    names = list(flat(parameters))
+
+    def loss(*arrays):
+        p = like(parameters, dict(zip(names, arrays, strict=True)))
+        return mathematics("cross_entropy")(oracle_logits(name, p, x.astype(np.float64)), y)
+
+    arrays = [flat(parameters)[path].astype(np.float64) for path in names]
+    with jax.enable_x64(True):
+        return names, arrays, jax.make_jaxpr(jax.grad(loss, tuple(range(len(names)))))(*arrays)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["mlp", "convnet"])
+def test_gradients_lie_within_the_rounding_bound(name, dtype):
+    network, parameters, state, x, y, _ = setting(name, dtype)
+    names, arrays, jaxpr = derivative_of_the_oracle(name, parameters, x, y)
+    numbers = Bounded(Precision.of(dtype), integers_exact=False)
+    truth = evaluate(jaxpr, [numbers.exactly(a) for a in arrays], numbers)
+    _, _, gradients, _ = loss_and_gradients(network, parameters, state, x, y)
+    for path, pair in zip(names, truth, strict=True):
+        g = flat(gradients)[path]
+        assert g.dtype == dtype
+        assert (np.abs(g - pair.value) <= pair.error).all(), path
+        assert pair.error.max() < 1e-2 * np.abs(pair.value).max(), "the bound says nothing"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_resnet20_is_as_near_the_truth_as_jax_grad(dtype):
+    """Running error analysis bounds nothing over twenty layers: the truth in extended precision, and JAX's own error."""
+    network, parameters, state, x, y, loss = setting("resnet20", dtype)
+    names, arrays, jaxpr = derivative_of_the_oracle("resnet20", parameters, x, y)
+    truth = evaluate(jaxpr, [np.asarray(a, np.longdouble) for a in arrays], Floating(np.longdouble))
+    with jax.enable_x64(dtype == np.float64):
+        theirs = flat(jax.jit(jax.grad(loss))(parameters))
+    _, _, gradients, _ = loss_and_gradients(network, parameters, state, x, y)
+    ours = flat(gradients)
+    unit = np.finfo(dtype).eps / 2
+    worst = {"ours": 0.0, "theirs": 0.0}
+    for path, value in zip(names, truth, strict=True):
+        scale = np.abs(value).max()
+        worst["ours"] = max(worst["ours"], float(np.abs(ours[path] - value).max() / scale / unit))
+        worst["theirs"] = max(worst["theirs"], float(np.abs(np.asarray(theirs[path]) - value).max() / scale / unit))
+    assert worst["ours"] <= 4 * worst["theirs"], worst
+
+
+@pytest.mark.parametrize(
+    ("layers", "count"), [(18, 11_689_512), (34, 21_797_672), (50, 25_557_032), (101, 44_549_160), (152, 60_192_808)]
+)
+def test_parameter_counts_are_torchvisions(layers, count):
+    assert resnet(layers).parameter_count() == count
+
+
+def test_published_shapes():
+    network = resnet(18, num_classes=7)
+    parameters, state = network.init(0)
+    y = network(parameters, state, np.zeros((1, 3, 32, 32), np.float32))
+    assert y.shape == (1, 7)
+    assert size(resnet20().init()[0]) == 272_474
+    assert mlp([3, 4, 2]).parameter_count() == 26
+
+
+def test_training_moves_running_statistics_and_evaluation_uses_them():
+    net = nn.Sequential(norm=nn.BatchNorm(2))
+    parameters, state = net.init()
+    x = np.random.default_rng(0).normal(5, 2, (64, 2)).astype(np.float32)
+    for _ in range(100):
+        _, state, _ = net.vjp(parameters, state, x, training=True)
+    np.testing.assert_allclose(state["norm"]["mean"], x.mean(0), rtol=1e-3)
+    y = net(parameters, state, x)
+    np.testing.assert_allclose(y.mean(0), 0, atol=1e-2)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "jax"])
+def test_dropout_drops_in_training_alone(engine):
+    net = nn.Sequential(a=nn.Dropout(0.5), b=nn.Dropout(0.5))
+    x = np.ones((50, 20), np.float32)
+    seed = np.random.default_rng(0) if engine == "numpy" else jax.random.key(0)
+    x = x if engine == "numpy" else jnp.asarray(x)
+    y, _, back = net.vjp({}, {}, x, training=True, seed=seed)
+    assert set(np.unique(y)) == {0.0, 4.0}
+    assert 0.15 < float((y > 0).mean()) < 0.35
+    np.testing.assert_array_equal(back(x)[0], y)
+    np.testing.assert_array_equal(net({}, {}, x), x)
+
+
+@pytest.mark.parametrize("init", ["gaussian", "xavier", "kaiming", "uniform", "zeros", "ones"])
+def test_initialisers(init):
+    w = nn.Linear(400, 300, init=init, scale=0.02).init(3)[0]["w"]
+    deviation = {
+        "gaussian": 0.02,
+        "xavier": (2 / 700) ** 0.5,
+        "kaiming": (2 / 400) ** 0.5,
+        "uniform": (1 / 400 / 3) ** 0.5,
+    }.get(init, 0)
+    assert w.std() == pytest.approx(deviation, rel=0.02)
+    assert w.dtype == np.float32
+    np.testing.assert_array_equal(w, nn.Linear(400, 300, init=init, scale=0.02).init(3)[0]["w"])
+    affine = nn.Affine(400, 300, init="kaiming").init(0)[0]["w"]
+    assert affine.shape == (400, 300) and affine.std() == pytest.approx((2 / 400) ** 0.5, rel=0.02)
+
+
+def test_the_first_layers_dx_is_left_out_where_nobody_wants_it(monkeypatch):
+    from impl.functional import conv as module
+
+    called = []
+    monkeypatch.setattr(module, "conv_dx", lambda *a, **k: called.append(1))
+    net = nn.Sequential(conv=nn.Conv2d(1, 2, 3))
+    parameters, state = net.init()
+    y, _, back = net.vjp(parameters, state, np.ones((1, 1, 4, 4), np.float32))
+    dx, gradients = back(y, False)
+    assert dx is None and not called and set(gradients["conv"]) == {"w", "b"}
+
+
+# -- storage ----------------------------------------------------------------------------------------------------------
+
+
+def test_save_and_load_keep_every_bit(tmp_path):
+    network = resnet20(3, 1)
+    parameters, state = network.init(4)
+    nn.save(tmp_path / "net.safetensors", parameters=parameters, state=state)
+    empty = network.init(5)
+    found = nn.load(tmp_path / "net.safetensors", parameters=empty[0], state=empty[1])
+    for a, b in zip(leaves(parameters), leaves(found["parameters"]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_wrong_files_are_refused_in_a_line(tmp_path):
+    small, large = mlp([2, 3]), mlp([2, 3, 3])
+    path = tmp_path / "net.safetensors"
+    nn.save(path, parameters=small.init()[0])
+    cases = [
+        (tmp_path / "none", small, "cannot be read: No such file"),
+        (path, large, "lacks affine2" if False else "lacks parameters.affine2.w"),
+        (path, mlp([2, 4]), r"parameters.affine1.w is \(2, 3\) float32; expected \(2, 4\)"),
+    ]
+    for where, network, message in cases:
+        with pytest.raises(nn.StorageError, match=message):
+            nn.load(where, parameters=network.init()[0])
+    nn.save(path, parameters=large.init()[0])
+    with pytest.raises(nn.StorageError, match=r"has parameters.affine2.*which the network has not"):
+        nn.load(path, parameters=small.init()[0])
+    path.write_bytes(b"no such thing")
+    with pytest.raises(nn.StorageError, match="is not a safetensors file"):
+        nn.load(path, parameters=small.init()[0])
+    with pytest.raises(nn.StorageError, match="cannot be written"):
+        nn.save(tmp_path / "no" / "such", parameters=small.init()[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.Linear(2, 3, init="magic").init(), "init must be"),
+        (lambda: nn.Dropout(1.0), "p must lie"),
+        (lambda: nn.Dropout().vjp({}, {}, np.ones(2), training=True), "needs a seed"),
+        (lambda: nn.Sequential(a=F.relu), "a must be a Module"),
+        (lambda: mlp([3]), "widths"),
+        (lambda: mlp([3, 2], "gelu"), "activation"),
+        (lambda: convnet(filter_size=4), "filter_size must be odd"),
+        (lambda: convnet((3, 1, 1)), "at least 2 x 2"),
+        (lambda: resnet(35), "layers must be one of 18, 34"),
+    ],
+)  # fmt: skip
+def test_refusals(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def test_an_error_inside_a_network_names_the_layer():
+    network = resnet20()
+    parameters, state = network.init()
+    with pytest.raises(ValueError, match=r"^conv: conv2d: x has 1 channels"):
+        network(parameters, state, np.ones((1, 1, 8, 8), np.float32))
+    spoilt = tree_map(lambda w: w, parameters)
+    spoilt["stage2_block1"]["body"]["conv2"]["w"] = np.ones((32, 9, 3, 3), np.float32)
+    with pytest.raises(ValueError, match=r"^stage2_block1\.body\.conv2: conv2d"):
+        network(spoilt, state, np.ones((1, 3, 8, 8), np.float32))
+
+
+# -- bridges ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_as_a_torch_function():
+    torch = pytest.importorskip("torch")
+    from impl.bridge import torch_function
+
+    ours = torch_function(F.conv2d, stride=2, padding=1)
+    tensors = [
+        torch.randn(2, 3, 5, 5, dtype=torch.float64),
+        torch.randn(4, 3, 3, 3, dtype=torch.float64),
+        torch.randn(4, dtype=torch.float64),
+    ]
+    tensors = [t.requires_grad_() for t in tensors]
+    assert torch.autograd.gradcheck(ours, tensors)
+    y, expected = ours(*tensors), torch.nn.functional.conv2d(*tensors, stride=2, padding=1)
+    torch.testing.assert_close(y, expected)
+    frozen = ours(tensors[0].detach(), tensors[1], None)
+    frozen.sum().backward()
+    assert tensors[0].grad is None and tensors[1].grad is not None
+    norm = torch_function(F.batch_norm)
+    x = torch.randn(6, 2, requires_grad=True)
+    y, mean, _ = norm(x, None, None, torch.zeros(2), torch.ones(2))
+    assert not mean.requires_grad
+    y.square().sum().backward()
+    assert x.grad.shape == (6, 2)
+    with pytest.raises(TypeError, match="relu: x must be a CPU tensor"):
+        torch_function(F.relu)(torch.ones(2, dtype=torch.bfloat16))
