@@ -395,7 +395,7 @@ def save(path: str | Path, **trees: Tree) -> None:
     from safetensors.numpy import save as encoded
 
     path = Path(path)
-    arrays = {name: np.ascontiguousarray(x) for name, x in flat(trees).items()}
+    arrays = {name: np.array(x, order="C") for name, x in flat(trees).items()}
     partial = path.with_name(path.name + ".partial")
     try:
         partial.write_bytes(encoded(arrays))
