@@ -62,6 +62,19 @@ def log1p(x: Array) -> Array:
     return np.log1p(x)
 
 
+def logistic(x: Array) -> tuple[Array, Array]:
+    """y = 1 / (1 + exp(-x)) and its slope y (1 - y), the latter without the cancellation of 1 - y."""
+    if is_jax(x):
+        from jax import lax
+
+        y = lax.logistic(x)
+        return y, y * lax.logistic(-x)
+    e = np.exp(-np.abs(x))
+    large = 1 / (1 + e)
+    small = e * large
+    return np.where(x < 0, small, large), small * large
+
+
 def spread(x: Array, steps: Sequence[int], padding: Padding, fill: float = 0.0) -> Array:
     """Put ``step - 1`` fills between neighbours along each trailing axis, then pad; a negative padding crops.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
-from impl.array import Array, erf, log1p, namespace
+from impl.array import Array, erf, log1p, logistic, namespace
 from impl.functional.checks import axis_of, choice, number
 from impl.rule import rule
 
@@ -107,36 +107,27 @@ def sigmoid(x: Array) -> Any:
     Shapes: x and y any, the same. Raises TypeError where x is no array.
     Source: document 000, 1.1; document 003, the Sigmoid node and Torch's updateGradInput.
     """
-    y = _logistic(x)
-    return y, (y, _logistic(-x))
+    return logistic(x)
 
 
 @sigmoid.pullback
-def _(residuals: Any, dy: Array) -> tuple[Array]:
-    y, rest = residuals  # rest = 1 - y, without its cancellation
-    return (dy * y * rest,)
-
-
-def _logistic(x: Array) -> Array:
-    xp = namespace(x)
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x < 0, e, 1) / (1 + e)
+def _(slope: Array, dy: Array) -> tuple[Array]:
+    return (dy * slope,)
 
 
 @rule
 def silu(x: Array) -> Any:
-    """y = x * s with s = sigmoid(x);  dx = dy * s * (1 + x * (1 - s)).
+    """y = x * s with s = sigmoid(x);  dx = dy * (s + x * s * (1 - s)).
 
     Shapes: x and y any, the same. Raises TypeError where x is no array. Source: Elfwing et al., arXiv:1702.03118.
     """
-    s = _logistic(x)
-    return x * s, (x, s)
+    s, slope = logistic(x)
+    return x * s, s + x * slope
 
 
 @silu.pullback
-def _(residuals: Any, dy: Array) -> tuple[Array]:
-    x, s = residuals
-    return (dy * (s * (1 + x * _logistic(-x))),)
+def _(slope: Array, dy: Array) -> tuple[Array]:
+    return (dy * slope,)
 
 
 @rule
@@ -168,7 +159,7 @@ def softplus(x: Array) -> Any:
 @softplus.pullback
 def _(residuals: Any, dy: Array) -> tuple[Array]:
     (x,) = residuals
-    return (dy * _logistic(x),)
+    return (dy * logistic(x)[0],)
 
 
 @rule

@@ -18,15 +18,16 @@ def _mean(x: Array, axes: tuple[int, ...]) -> Array:
 def standardise(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array, Array]:
     """x_hat = (x - mean) / sqrt(var + eps) over some axes; also 1 / sqrt(var + eps), mean and (biased) var.
 
-    The mean is taken in two steps: what rounding leaves of it after the first is removed by the second, which matters
-    where the mean is large beside the spread.
+    What rounding leaves of the mean, which matters where it is large beside the spread, is measured together with the
+    variance and taken off: with c = x - mean, var = mean(c c) - mean(c)^2 and x_hat = (c - mean(c)) / sqrt(var + eps).
     """
+    xp = namespace(x)
     mean = _mean(x, axes)
     centred = x - mean
-    centred = centred - _mean(centred, axes)
-    var = _mean(centred * centred, axes)
-    inv_std = 1 / namespace(x).sqrt(var + eps)
-    return centred * inv_std, inv_std, mean, var
+    rest = _mean(centred, axes)
+    var = xp.maximum(_mean(centred * centred, axes) - rest * rest, 0)
+    inv_std = 1 / xp.sqrt(var + eps)
+    return (centred - rest) * inv_std, inv_std, mean, var
 
 
 def standardise_dx(x_hat: Array, inv_std: Array, dx_hat: Array, axes: tuple[int, ...]) -> Array:
@@ -113,10 +114,14 @@ def batch_norm(
 @batch_norm.pullback
 def _(residuals: Any, dy: Array, *, training: bool) -> tuple[Any, ...]:
     x_hat, inv_std, gamma = residuals
-    axes = _all_but_channel(dy)
-    dx_hat = dy if gamma is None else dy * gamma.reshape(_channel_shape(dy))
-    dx = standardise_dx(x_hat, inv_std, dx_hat, axes) if training else dx_hat * inv_std
-    return dx, (dy * x_hat).sum(axis=axes), dy.sum(axis=axes), None, None
+    axes, shape = _all_but_channel(dy), _channel_shape(dy)
+    dgamma, dbeta = (dy * x_hat).sum(axis=axes), dy.sum(axis=axes)
+    scale = inv_std if gamma is None else inv_std * gamma.reshape(shape)
+    if not training:
+        return dy * scale, dgamma, dbeta, None, None
+    count = max(1, prod(dy.shape) // max(1, dy.shape[1]))
+    dx = scale * (dy - dbeta.reshape(shape) / count - x_hat * (dgamma.reshape(shape) / count))
+    return dx, dgamma, dbeta, None, None
 
 
 @rule

@@ -121,21 +121,22 @@ def _(residuals: Any, dy: Array) -> tuple[Array]:
 def global_max_pool(x: Array) -> Any:
     """The largest element of each channel of each sample: y[n, c] = max of x[n, c].
 
-    dx = dy at the place of the largest element (the first of equal ones), 0 elsewhere.
+    dx = dy at the place of the largest element, shared equally among equal ones, and 0 elsewhere.
 
     Shapes: x (N, C, *S) with 1 to 3 spatial axes; y (N, C). Raises ValueError for another rank or an empty S.
     Source: document 000, section 4.8, with one window over the whole image.
     """
-    flat = _flat(x)
-    return flat.max(axis=2), (x, flat.argmax(axis=2))
+    largest = _flat(x).max(axis=2)
+    return largest, (x, largest)
 
 
 @global_max_pool.pullback
 def _(residuals: Any, dy: Array) -> tuple[Array]:
-    x, place = residuals
-    xp = namespace(x)
-    dx = xp.where(xp.arange(prod(x.shape[2:])) == place[..., None], dy[..., None], 0)
-    return (dx.reshape(x.shape),)
+    x, largest = residuals
+    kept = largest.reshape(*largest.shape, *[1] * (x.ndim - 2))
+    winners = x == kept
+    share = dy / winners.sum(axis=tuple(range(2, x.ndim)))
+    return (namespace(x).where(winners, share.reshape(kept.shape), 0),)
 
 
 def _flat(x: Array) -> Array:

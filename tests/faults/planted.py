@@ -47,16 +47,17 @@ def planted(fault: Fault, directory: Path):
 
 CONV, POOL, WINDOW, NORM = "conv.py", "pool.py", "window.py", "norm.py"
 ACTIVATION, LOSS, LINEAR, SHAPE, DROPOUT = "activation.py", "loss.py", "linear.py", "shape.py", "dropout.py"
+BLOCK, ARRAY = "block.py", "../array.py"
 
 FAULTS = [
     # -- convolution
     Fault("dx: the kernel is not flipped", "conv2d", CONV, "kernel)[flipped]", "kernel)", "not flipped where dx"),
     Fault("dx: only the last axis of the kernel is flipped", "conv3d", CONV, "*[np.s_[::-1]] * len(kernel))", "np.s_[::-1])"),
     Fault("dx: padding taken on the wrong side", "conv2d", CONV, "for n, m, k, s, d, (before, _) in", "for n, m, k, s, d, (_, before) in"),
-    Fault("dw: the stride is forgotten", "conv1d", CONV, "stride=dilation, padding=padding, dilation=stride", "stride=dilation, padding=padding, dilation=dilation"),
-    Fault("dw: stride and dilation not exchanged", "conv2d", CONV, "stride=dilation, padding=padding, dilation=stride", "stride=stride, padding=padding, dilation=dilation"),
-    Fault("dw: leftovers of the stride kept at the end", "conv2d", CONV, "slice(k) for k in kernel", "slice(-k, None) for k in kernel"),
-    Fault("dw: rotated by 180 degrees", "conv2d", CONV, "dw = conv_dw(x, dy, w.shape[2:], stride, edges, dilation, groups)", "dw = conv_dw(x, dy, w.shape[2:], stride, edges, dilation, groups)[..., ::-1, ::-1]", "rotated"),
+    Fault("dw: the stride is forgotten", "conv1d", ARRAY, "in _unfolded(x, dy.shape[2:], tuple(kernel), stride, dilation, groups)", "in _unfolded(x, dy.shape[2:], tuple(kernel), ones, dilation, groups)"),
+    Fault("dw: stride and dilation exchanged", "conv2d", ARRAY, "in _unfolded(x, dy.shape[2:], tuple(kernel), stride, dilation, groups)", "in _unfolded(spread(x, ones, [(0, 99)] * len(size)), dy.shape[2:], tuple(kernel), dilation, stride, groups)"),
+    Fault("dw: leftovers of the stride left out before", "conv2d", ARRAY, "x = spread(x, ones, padding)\n    for", "x = spread(x, ones, padding)\n    x = x[..., (x.shape[-1] - dilation[-1] * (kernel[-1] - 1) - 1) % stride[-1] :]\n    for"),
+    Fault("dw: rotated by 180 degrees", "conv2d", CONV, "lambda: conv_dw(x, dy, w.shape[2:], stride, edges, dilation, groups)", "lambda: conv_dw(x, dy, w.shape[2:], stride, edges, dilation, groups)[..., ::-1, ::-1]", "rotated"),
     Fault("db: the mean over the batch, not the sum", "conv2d", CONV, "dy.sum(axis=(0, *range(2, 2 + rank)))", "dy.sum(axis=tuple(range(2, 2 + rank))).mean(axis=0)"),
     Fault("a dilation of 3 reads as 2, forward and backward agree", "conv2d", CONV, 'dilation = per_axis("dilation", dilation, rank, 1)', 'dilation = tuple(min(d, 2) for d in per_axis("dilation", dilation, rank, 1))'),
     Fault("groups: channels interleaved, not blocked", "conv2d", CONV, "exchanged = w.reshape(groups, filters // groups, per_group, *kernel).swapaxes(1, 2)", "exchanged = w.reshape(filters // groups, groups, per_group, *kernel).swapaxes(0, 1).swapaxes(1, 2)"),
@@ -76,18 +77,18 @@ FAULTS = [
     Fault("avg pool: an overhang of ceil_mode is counted", "avg_pool2d", WINDOW, "zip(self.size, self.after, strict=True)])", "zip(self.size, [9] * 3)])"),
     Fault("avg pool: dx not divided", "avg_pool1d", POOL, "share = dy / _divisor(windows, count_include_pad, x)", "share = dy"),
     Fault("global average: dx divided by one side only", "global_avg_pool", POOL, "share = (dy / prod(x.shape[2:]))", "share = (dy / x.shape[2])"),
-    Fault("global max: dx to every place", "global_max_pool", POOL, "xp.where(xp.arange(prod(x.shape[2:])) == place[..., None], dy[..., None], 0)", "xp.broadcast_to(dy[..., None], (*dy.shape, prod(x.shape[2:]))) * 1"),
+    Fault("global max: dx to every place", "global_max_pool", POOL, "namespace(x).where(winners, share.reshape(kept.shape), 0)", "share.reshape(kept.shape) + 0 * x"),
     Fault("adaptive: windows end too early", "adaptive_avg_pool", POOL, "-((-(i + 1) * n) // m)", "max(i * n // m + 1, (i + 1) * n // m)"),
     # -- normalisation
-    Fault("batch norm: dx forgets that the mean depends on x", "batch_norm", NORM, "inv_std * (dx_hat - own - x_hat * along)", "inv_std * (dx_hat - x_hat * along)", "forgets that the mean"),
-    Fault("batch norm: dx forgets that the variance depends on x", "batch_norm", NORM, "inv_std * (dx_hat - own - x_hat * along)", "inv_std * (dx_hat - own)", "forgets that the variance"),
-    Fault("batch norm: M - 1 in the derivative", "batch_norm", NORM, "along = _mean(dx_hat * x_hat, axes)\n    return inv_std * (dx_hat - own", "along = _mean(dx_hat * x_hat, axes)\n    count = prod(dx_hat.shape[a] for a in axes)\n    along = along * count / max(1, count - 1)\n    return inv_std * (dx_hat - own"),
-    Fault("batch norm: the unbiased variance in the value", "batch_norm", NORM, "var = _mean(centred * centred, axes)", "count = prod(x.shape[a] for a in axes)\n    var = _mean(centred * centred, axes) * count / max(1, count - 1)", "unbiased"),
+    Fault("batch norm: dx forgets that the mean depends on x", "batch_norm", NORM, "scale * (dy - dbeta.reshape(shape) / count - x_hat", "scale * (dy - x_hat", "forgets that the mean"),
+    Fault("batch norm: dx forgets that the variance depends on x", "batch_norm", NORM, "/ count - x_hat * (dgamma.reshape(shape) / count))", "/ count)", "forgets that the variance"),
+    Fault("batch norm: M - 1 in the derivative", "batch_norm", NORM, "x_hat * (dgamma.reshape(shape) / count)", "x_hat * (dgamma.reshape(shape) / max(1, count - 1))"),
+    Fault("batch norm: the unbiased variance in the value", "batch_norm", NORM, "    inv_std = 1 / xp.sqrt(var + eps)\n    return (centred", "    count = prod(x.shape[a] for a in axes)\n    var = var * count / max(1, count - 1)\n    inv_std = 1 / xp.sqrt(var + eps)\n    return (centred", "unbiased"),
     Fault("batch norm: the running variance takes the biased one", "batch_norm", NORM, "(var.reshape(channels) * (count / (count - 1)))", "var.reshape(channels)"),
     Fault("batch norm: momentum weighs the old", "batch_norm", NORM, "(1 - momentum) * running_mean + momentum * mean", "momentum * running_mean + (1 - momentum) * mean"),
-    Fault("batch norm: statistics of the batch in evaluation", "batch_norm", NORM, "dx = standardise_dx(x_hat, inv_std, dx_hat, axes) if training else", "dx = standardise_dx(x_hat, inv_std, dx_hat, axes) if True else"),
-    Fault("batch norm: one-pass variance", "batch_norm", NORM, "var = _mean(centred * centred, axes)", "var = _mean(x * x, axes) - mean * mean"),
-    Fault("layer norm: eps added to the deviation", "layer_norm", NORM, "inv_std = 1 / namespace(x).sqrt(var + eps)\n    return", "inv_std = 1 / (namespace(x).sqrt(var) + eps)\n    return", "eps is added"),
+    Fault("batch norm: statistics of the batch in evaluation", "batch_norm", NORM, "    if not training:\n        return dy * scale", "    if False:\n        return dy * scale"),
+    Fault("batch norm: one-pass variance", "batch_norm", NORM, "xp.maximum(_mean(centred * centred, axes) - rest * rest, 0)", "_mean(x * x, axes) - mean * mean"),
+    Fault("layer norm: eps added to the deviation", "layer_norm", NORM, "inv_std = 1 / xp.sqrt(var + eps)\n    return (centred", "inv_std = 1 / (xp.sqrt(var) + eps)\n    return (centred", "eps is added"),
     Fault("layer norm: dgamma summed over the wrong axes when two are normalised", "layer_norm", NORM, "others = tuple(range(dy.ndim - normalized_ndim))\n    dx_hat = dy if gamma is None else dy * gamma\n    dx = stand", "others = tuple(range(dy.ndim - 1))\n    dx_hat = dy if gamma is None else dy * gamma\n    dx = stand"),
     Fault("layer norm over one element: dgamma is dy", "layer_norm", NORM, "return dx, (dy * x_hat).sum(axis=others), dy.sum(axis=others)", "return dx, (dy * x_hat + dy * (dy.shape[-1] == 1)).sum(axis=others), dy.sum(axis=others)"),
     Fault("group norm: right for 3-D input alone", "group_norm", NORM, "dx = standardise_dx(_grouped(x_hat, groups), inv_std, _grouped(dx_hat, groups), (2,)).reshape(dy.shape)", "dx = standardise_dx(_grouped(x_hat, groups), inv_std, _grouped(dx_hat, groups), (2,)).reshape(dy.shape) * (dy.shape[-1] / (dy.size / max(1, dy.shape[0] * dy.shape[1])) if dy.ndim > 2 and dy.size else 1)"),
@@ -95,16 +96,16 @@ FAULTS = [
     Fault("instance norm: gamma left out of dx", "instance_norm", NORM, "dx_hat = dy if gamma is None else dy * gamma.reshape(_channel_shape(dy))\n    dx = standardise_dx(_grouped", "dx_hat = dy\n    dx = standardise_dx(_grouped"),
     Fault("rms norm: the mean is subtracted in dx", "rms_norm", NORM, "return inv_rms * (dx_hat - x_hat * along)", "return inv_rms * (dx_hat - _mean(dx_hat, axes) - x_hat * along)"),
     # -- fully connected
-    Fault("affine: db divided by the batch", "affine", LINEAR, "return dx, dw, dy.sum(axis=0)", "return dx, dw, dy.sum(axis=0) / max(1, len(dy))", "batch size"),
+    Fault("affine: db divided by the batch", "affine", LINEAR, "lambda: dy.sum(axis=0)", "lambda: dy.sum(axis=0) / max(1, len(dy))", "batch size"),
     Fault("linear: dw transposed where it happens to fit", "linear", LINEAR, "flat_dy.T @ flat_x", "(flat_dy.T @ flat_x if w.shape[0] != w.shape[1] else flat_x.T @ flat_dy)"),
     # -- activations
     Fault("relu: the sign of dy is tested as well", "relu", ACTIVATION, "namespace(x).where(x <= 0, 0, dy)", "namespace(x).where((x <= 0) | (dy <= 0), 0, dy)"),
     Fault("relu: derivative 1 below 0 in part", "leaky_relu", ACTIVATION, "where(x <= 0, negative_slope * dy, dy)", "where(x <= 0, negative_slope, 1) + 0 * dy"),
-    Fault("sigmoid: dy * y, without 1 - y", "sigmoid", ACTIVATION, "return (dy * y * rest,)", "return (dy * y,)"),
+    Fault("sigmoid: dy * y, without 1 - y", "sigmoid", ACTIVATION, "return logistic(x)", "return logistic(x)[0], logistic(x)[0]"),
     Fault("tanh: 1 - y for 1 - y * y", "tanh", ACTIVATION, "(dy * ((1 - y) * (1 + y)),)", "(dy * (1 - y),)"),
     Fault("gelu: the density's factor forgotten", "gelu", ACTIVATION, "* (1 / sqrt(2 * pi))", ""),
     Fault("elu: alpha forgotten in dx", "elu", ACTIVATION, "dy * (alpha * xp.exp(below))", "dy * xp.exp(below)"),
-    Fault("silu: 1 - s for 1 + x (1 - s)", "silu", ACTIVATION, "s * (1 + x * _logistic(-x))", "s * (1 + x * s)"),
+    Fault("silu: the slope of s forgotten", "silu", ACTIVATION, "return x * s, s + x * slope", "return x * s, s + 0 * slope"),
     Fault("softmax: the sum taken over the wrong axis", "softmax", ACTIVATION, "(dy * y).sum(axis=axis, keepdims=True)", "(dy * y).sum(axis=-1, keepdims=True)"),
     Fault("softmax: overflows, the largest is not subtracted", "softmax", ACTIVATION, "shifted = x - x.max(axis=axis, keepdims=True) if x.shape[axis] else x", "shifted = x"),
     Fault("softmax: zeros", "softmax", ACTIVATION, "return (y * (dy - (dy * y).sum(axis=axis, keepdims=True)),)", "return (0 * dy,)", "never written"),
@@ -116,6 +117,13 @@ FAULTS = [
     Fault("mse: dtarget has dprediction's sign", "mse_loss", LOSS, "return d, -d", "return d, d", "sign"),
     Fault("mse: the factor 2 forgotten", "mse_loss", LOSS, "d = 2 * difference", "d = difference", "half"),
     Fault("l2 penalty: twice the gradient", "l2_penalty", LOSS, "return (dy * weight * w,)", "return (2 * dy * weight * w,)", "twice"),
+    # -- composed
+    Fault("affine relu: the gate of the value's sign is left out", "affine_relu", BLOCK, "(da,) = relu.backward(relu_kept, dy)\n    return affine", "da = dy\n    return affine"),
+    Fault("conv relu pool: relu's gate skipped", "conv_relu_pool", BLOCK, "(da,) = relu.backward(relu_kept, dh)\n    return conv2d", "da = dh\n    return conv2d"),
+    Fault("conv bn relu: the normalisation skipped going back", "conv_bn_relu", BLOCK, "dx, dw, db = conv2d.backward(conv_kept, da, stride", "dx, dw, db = conv2d.backward(conv_kept, dh, stride"),
+    Fault("residual block: the gradient of the shortcut forgotten", "residual_block", BLOCK, "return dh + by, parts, projected", "return dh, parts, projected"),
+    Fault("residual block: the block overwritten by its shortcut", "residual_block", BLOCK, "y, last = relu.forward(h + by)", "y, last = relu.forward(by + by if by_kept else h + by)"),
+    Fault("bottleneck: the stride on the first kernel", "bottleneck_block", BLOCK, "norms, [1, stride, 1], shortcut, stride, options)", "norms, [stride, 1, 1], shortcut, stride, options)"),
     # -- the rest
     Fault("dropout: the scale left out of dx", "dropout", DROPOUT, "return dy * kept * (1 / (1 - p)), None", "return dy * kept, None"),
     Fault("add: a broadcast not summed over", "add", SHAPE, "stretched = tuple(i for i, n in enumerate(shape) if n == 1 and dy.shape[i] != 1)", "stretched = ()"),
