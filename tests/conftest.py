@@ -1,9 +1,11 @@
 """Hypothesis profiles: ``ci`` (derandomised, bounded; the default) and ``deep`` (for humans: --hypothesis-profile=deep)."""
 
 import os
+import sys
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "--benchmark-enable" not in sys.argv:  # tests run side by side, benchmarks have the machine
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jax
 import pytest

@@ -133,7 +133,7 @@ def test_report_of_one_and_of_several(wrong, tmp_path):
 
 def test_layers_lists_all(tmp_path):
     rows = json.loads(backproof("layers", "--json", cwd=tmp_path).stdout)
-    assert len(rows) == 41
+    assert len(rows) == 46
     conv = next(row for row in rows if row["layer"] == "conv2d")
     assert conv["arrays"] == ["x", "w", "b?"]
     assert conv["configuration"] == {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
