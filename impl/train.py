@@ -78,15 +78,23 @@ def make_step(
 ) -> Callable[..., Any]:
     """step(parameters, state, slots, x, y, rate, seed) -> (parameters, state, slots, loss, correct answers).
 
-    On ``jax`` it is jitted and the first three are donated: their buffers are used for the results.
+    On ``jax`` it is jitted and the first three are donated: their buffers are used for the results. A loss that is not
+    finite leaves all three as they were, so that its cause can be looked for.
     """
 
     def step(parameters: Tree, state: Tree, slots: Tree, x: Array, y: Array, rate: Any, seed: Any) -> Any:
-        loss, state, gradients, logits = loss_and_gradients(network, parameters, state, x, y, l2, seed)
+        loss, new_state, gradients, logits = loss_and_gradients(network, parameters, state, x, y, l2, seed)
         if clip is not None:
             gradients = clipped(gradients, clip)
-        parameters, slots = optimiser.update(gradients, slots, parameters, rate)
-        return parameters, state, slots, loss, (logits.argmax(axis=1) == y).sum()
+        new, new_slots = optimiser.update(gradients, slots, parameters, rate)
+        xp = namespace(loss)
+        good = xp.isfinite(loss)
+
+        def kept(after: Array, before: Array) -> Array:
+            return xp.where(good, after, before)
+
+        trees = zip((new, new_state, new_slots), (parameters, state, slots), strict=True)
+        return (*(tree_map(kept, after, before) for after, before in trees), loss, (logits.argmax(axis=1) == y).sum())
 
     if engine == "numpy":
         return step
@@ -221,14 +229,13 @@ def fit(
             for batch in data.batches(batch_size, [seed, run.epoch], run.batch, augment):
                 rate = np.asarray(optimiser.rate if schedule is None else schedule(run.step), data.x.dtype)
                 x, y = where.share(batch.x), where.share(batch.y)
-                before = (run.parameters, run.state)
                 new = step(run.parameters, run.state, run.slots, x, y, rate, where.seed(seed, run.step))
                 run.parameters, run.state, run.slots, loss, right = new
                 run.losses.append(loss * len(batch))
                 run.correct.append(right)
                 run.batch, run.step = run.batch + 1, run.step + 1
-                if engine == "numpy" and not np.isfinite(loss):
-                    raise TrainingError(_not_finite(network, *before, batch, run.step))
+                if not np.isfinite(loss):
+                    raise TrainingError(_not_finite(network, run, batch))
                 advance(run.epoch)
                 if interrupted():
                     history.stopped = f"interrupted in epoch {run.epoch + 1}, after step {run.step}"
@@ -244,10 +251,8 @@ def fit(
 
 
 def _end_epoch(history: History, run: Progress, network: Module, count: int, validation: Data | None) -> None:
-    """The metrics of an epoch; on JAX the loss is looked at here alone, so that steps are not waited for."""
+    """The metrics of an epoch."""
     total = sum(map(float, run.losses))
-    if not np.isfinite(total):
-        raise TrainingError(f"the loss of epoch {run.epoch + 1} is not finite; the engine numpy names the layer")
     record = {"epoch": run.epoch + 1, "loss": total / count, "accuracy": sum(map(int, run.correct)) / count}
     if validation is not None:
         found = evaluate(network, run.parameters, run.state, validation)
@@ -261,8 +266,9 @@ def _worse_for(history: History, patience: int) -> bool:
     return len(losses) > patience and min(losses[-patience:]) >= min(losses[:-patience])
 
 
-def _not_finite(network: Module, parameters: Tree, state: Tree, batch: Data, step: int) -> str:
-    """Which layer was first to give a value that is not finite, by going forward once more."""
+def _not_finite(network: Module, run: Progress, batch: Data) -> str:
+    """Which layer was first to give a value that is not finite, by going forward once more on NumPy."""
+    parameters, state, step = to_numpy(run.parameters), to_numpy(run.state), run.step
     first: list[str] = []
 
     def watch(path: str, y: Array) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from impl import nn
 from impl.data import Data
-from impl.models import convnet, mlp
+from impl.models import convnet, mlp, train_minimal
 from impl.optim import SGD, Adam, cosine
 from impl.train import Engine, TrainingError, draw_heatmaps, fit, make_step
 from impl.tree import leaves
@@ -116,21 +116,19 @@ def test_interrupt_in_the_middle_of_an_epoch_loses_nothing(engine, tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_loss_that_is_not_finite_names_the_first_layer():
+@pytest.mark.parametrize("engine", ["numpy", "jax"])
+def test_a_loss_that_is_not_finite_names_the_first_layer(engine):
     class Explosive(nn.Module):
         def vjp(self, parameters, state, x, *, training=False, seed=None):
-            with np.errstate(all="ignore"):
-                return np.log(x - 1e9), {}, lambda dy, dx=True: (dy, {})
+            return x * np.float32(np.inf), {}, lambda dy, dx=True: (dy, {})
 
     net = nn.Sequential(inside=nn.Sequential(flatten=nn.Flatten(), bad=Explosive()), out=nn.Affine(36, 3))
     with pytest.raises(TrainingError, match=r"not finite at step 1: first in layer inside\.bad"):
-        fit(net, blobs(), epochs=1)
+        fit(net, blobs(), epochs=1, engine=engine)
     nan = blobs()
     nan.x[3] = np.nan
     with pytest.raises(TrainingError, match="the batch itself is not"):
-        fit(mlp([36, 3]), nan, epochs=1)
-    with pytest.raises(TrainingError, match=r"epoch 1 is not finite"):
-        fit(mlp([36, 3]), nan, epochs=1, engine="jax")
+        fit(mlp([36, 3]), nan, epochs=1, engine=engine)
 
 
 def test_early_stop():
@@ -236,7 +234,8 @@ def test_the_command_refuses_in_a_line(tmp_path, arguments, message):
 
 def test_heatmaps(tmp_path):
     pytest.importorskip("matplotlib")
-    draw_heatmaps({"out": np.eye(3), "w1": np.ones((4, 3))}, tmp_path / "h.svg")
+    run = train_minimal(10)
+    draw_heatmaps({name: matrix.T for name, matrix in run.items()}, tmp_path / "h.svg")
     assert "<svg" in (tmp_path / "h.svg").read_text()
 
 

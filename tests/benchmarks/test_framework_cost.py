@@ -1,12 +1,15 @@
 """What the framework costs, beside JAX's own gradients and PyTorch: float32, (32, 64, 32, 32), medians of one run.
 
-    pytest tests/benchmarks/test_framework_cost.py --benchmark-enable -n 0 --benchmark-columns=median,rounds
+    pytest tests/benchmarks/test_framework_cost.py --benchmark-enable -n 0 -s --benchmark-columns=median,rounds
 
-Within a group the table gives each median's ratio to the fastest.
+What is compared is run in turns, a round each; the table that is printed at the end gives both medians and their ratio.
 """
 
+import statistics
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +23,6 @@ from impl.train import Engine, make_step
 from oracle.layers import LAYERS
 
 SHAPE = (32, 64, 32, 32)
-ROUNDS = {"rounds": 11, "iterations": 1, "warmup_rounds": 2}
 
 
 def normal(*shape):
@@ -83,18 +85,51 @@ def by_jax(name, options, wanted):
     return function
 
 
-@pytest.mark.parametrize("who", [by_hand, by_jax])
+TABLE: list[tuple[str, str, float, str, float]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table():
+    yield
+    if TABLE:
+        print("\n\n| what | | ms | beside | ms | ratio |\n|---|---|---|---|---|---|")
+        for what, one, a, other, b in TABLE:
+            print(f"| {what} | {one} | {a:.2f} | {other} | {b:.2f} | {a / b:.2f} |")
+
+
+def in_turns(what, benchmark, rounds=21, **functions):
+    """Median milliseconds of each, a round of each after the other; the first is also the benchmark's own."""
+    times = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+        function()
+    for _ in range(rounds):
+        for name, function in functions.items():
+            began = time.perf_counter()
+            function()
+            times[name].append(1e3 * (time.perf_counter() - began))
+    medians = {name: statistics.median(t) for name, t in times.items()}
+    benchmark.extra_info |= medians
+    first, *others = medians
+    TABLE.extend((what, first, medians[first], other, medians[other]) for other in others)
+    benchmark.pedantic(functions[first], rounds=1, iterations=1)
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_jitted_forward_and_backward(benchmark, name, who):
-    benchmark.group = f"jax: {name}"
+def test_jitted_forward_and_backward(benchmark, name):
     arrays, options = CASES[name]
     arrays = [jnp.asarray(a) for a in arrays]
     layer = LAYERS[name]
     wanted = [i for i in range(len(arrays)) if layer.arrays[i] not in layer.no_gradient]
     value = first(getattr(F, name)(*arrays, **options))
     dy = jnp.asarray(normal(*value.shape))
-    function = jax.jit(who(name, options, wanted))
-    benchmark.pedantic(lambda: jax.block_until_ready(function(dy, *arrays)), **ROUNDS)
+    hand, auto = (jax.jit(who(name, options, wanted)) for who in (by_hand, by_jax))
+    in_turns(
+        name,
+        benchmark,
+        hand=lambda: jax.block_until_ready(hand(dy, *arrays)),
+        jax_grad=lambda: jax.block_until_ready(auto(dy, *arrays)),
+    )
 
 
 X, W = normal(*SHAPE), normal(64, 64, 3, 3)
@@ -135,11 +170,15 @@ def conv_of_autograd():
     pullback(y)
 
 
-@pytest.mark.parametrize("who", [conv_of_impl, conv_of_torch, conv_of_mygrad, conv_of_autograd])
-def test_numpy_convolution(benchmark, who):
-    benchmark.group = "numpy: conv2d 3x3 forward and backward"
-    rounds = {"rounds": 2, "iterations": 1} if who in (conv_of_mygrad, conv_of_autograd) else ROUNDS
-    benchmark.pedantic(who, **rounds)
+def test_numpy_convolution(benchmark):
+    pytest.importorskip("torch")
+    in_turns("conv2d, NumPy", benchmark, impl=conv_of_impl, torch=conv_of_torch)
+
+
+@pytest.mark.parametrize("peer", [conv_of_mygrad, conv_of_autograd])
+def test_numpy_convolution_beside_numpy_peers(benchmark, peer):
+    pytest.importorskip(peer.__name__.removeprefix("conv_of_"))
+    in_turns("conv2d, NumPy", benchmark, rounds=2, impl=conv_of_impl, **{peer.__name__.removeprefix("conv_of_"): peer})
 
 
 def convnet_of_torch(torch):
@@ -211,23 +250,24 @@ def torch_step(network):
     return once
 
 
-@pytest.mark.parametrize("who", ["jax", "numpy", "torch"])
+@pytest.mark.parametrize("engine", ["jax", "numpy"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_training_step(benchmark, name, who):
-    benchmark.group = f"training step, batch 64: {name}"
+def test_training_step(benchmark, name, engine):
     ours, theirs = NETWORKS[name]
-    once = torch_step(theirs) if who == "torch" else our_step(ours(), who)
-    benchmark.pedantic(once, **ROUNDS)
+    once = our_step(ours(), engine)
+    in_turns(f"step of {name}, batch 64", benchmark, rounds=9, **{engine: once}, torch=torch_step(theirs))
 
 
 MEMORY = """
-import resource, sys
+import sys
 from tests.benchmarks.test_framework_cost import NETWORKS, our_step, torch_step
 import impl.train
 if sys.argv[1] == "torch":
     import torch
 ours, theirs = NETWORKS["resnet20"]
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
 before = peak()
 once = torch_step(theirs) if sys.argv[1] == "torch" else our_step(ours(), "numpy")
 for _ in range(3): once()
@@ -236,12 +276,14 @@ print(peak() - before)
 
 
 def test_peak_memory_of_a_resnet20_step(benchmark):
-    """Not a time: MiB above the imports, in a process of its own each, kept as extra_info."""
+    """Not a time: MiB above the imports, in a process of its own each."""
     pytest.importorskip("torch")
+    if not Path("/proc/self/status").exists():
+        pytest.skip("not run: the peak memory is read from Linux' /proc")
     found = {}
     for who in ("numpy", "torch"):
         result = subprocess.run([sys.executable, "-c", MEMORY, who], capture_output=True, text=True, check=True)
         found[who] = float(result.stdout.split()[-1])
     benchmark.extra_info |= found
     benchmark.pedantic(lambda: None, rounds=1)
-    print(f"\npeak memory of a ResNet-20 step, batch 64: {found}")
+    TABLE.append(("peak memory (MiB) of a resnet20 step, batch 64", "numpy", found["numpy"], "torch", found["torch"]))
