@@ -216,3 +216,48 @@ def _pad(x: Any, *, padding: Any, mode: str = "constant") -> Any:
 add = _differentiated(torch.add)
 flatten = _differentiated(lambda x: x.flatten(1) if x.ndim > 1 else x[:, None])
 pad = _differentiated(_pad)
+
+
+# -- composed layers --------------------------------------------------------------------------------------------------
+
+
+def _conv_relu_pool(
+    x: Any, w: Any, b: Any = None, *, kernel_size: Any = 2, pool_stride: Any = None, **convolution: Any
+) -> Any:
+    return F.max_pool2d(F.relu(F.conv2d(x, w, b, **convolution)), kernel_size, pool_stride)
+
+
+def _conv_bn_relu(x: Any, w: Any, b: Any = None, *norm: Any, **configuration: Any) -> Any:
+    options = {name: configuration.pop(name) for name in ("training", "momentum", "eps") if name in configuration}
+    h, *running = _batch_norm(F.conv2d(x, w, b, **configuration), *norm, **options)
+    return (F.relu(h), *running)
+
+
+def _block(kernels: int, strided: int) -> Callable[..., Any]:
+    """A residual block; arrays are x, the kernels, their gamma and beta, the shortcut's, and the running statistics."""
+
+    def forward(x: Any, *arrays: Any, stride: Any = 1, **options: Any) -> Any:
+        arrays += (None,) * (5 * kernels + 5 - len(arrays))
+        weights, norms = arrays[:kernels], arrays[kernels : 3 * kernels]
+        shortcut, running = arrays[3 * kernels : 3 * kernels + 3], arrays[3 * kernels + 3 :]
+        h, new = x, []
+        for i, w in enumerate(weights):
+            a = F.conv2d(h, w, stride=stride if i == strided else 1, padding=w.shape[-1] // 2)
+            h, *own = _batch_norm(a, *norms[2 * i : 2 * i + 2], *running[2 * i : 2 * i + 2], **options)
+            h = F.relu(h) if i < kernels - 1 else h
+            new += own
+        by, own = x, [None, None]
+        if shortcut[0] is not None:
+            by, *own = _batch_norm(F.conv2d(x, shortcut[0], stride=stride), *shortcut[1:], *running[-2:], **options)
+        if by.shape != h.shape:
+            raise ValueError("PyTorch would broadcast the shortcut")
+        return (F.relu(h + by), *new, *own)
+
+    first_statistic = 1 + 3 * kernels + 3
+    return _differentiated(forward, no_gradient=tuple(range(first_statistic, first_statistic + 2 * kernels + 2)))
+
+
+affine_relu = _differentiated(lambda x, w, b=None: F.relu(F.linear(x.flatten(1), w.T, b)))
+conv_relu_pool = _differentiated(_conv_relu_pool)
+conv_bn_relu = _differentiated(_conv_bn_relu, no_gradient=(5, 6))
+residual_block, bottleneck_block = _block(2, strided=0), _block(3, strided=1)

@@ -154,6 +154,7 @@ class Bounded:
         if primitive not in ERRORS:
             raise Uninterpretable(f"the rounding analysis has no rule for the primitive {primitive!r}")
         error = np.asarray(ERRORS[primitive](self, parameters, value, *operands), np.float64)
+        error = error * (1 + ROUNDINGS * self.precision.unit_roundoff)  # what is off is rounded too
         return Pair(value, self._within_range(value, error, operands))
 
     # -- what the rules below share -----------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ class Bounded:
         """The error of a sum: what its terms carry, and a rounding of the sum of their magnitudes for each but one."""
         p = self.precision
         additions = np.maximum(terms.count - 1, 0)
-        own = additions * (terms.size * p.unit_roundoff + (terms.size != 0) * p.smallest_normal)
+        own = additions * ((terms.size + terms.carried) * p.unit_roundoff + (terms.size != 0) * p.smallest_normal)
         return np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried
 
     def _undecided(self, primitive: str, a: Pair, b: Pair) -> np.ndarray:
@@ -348,7 +349,7 @@ def _products_summed(n: Bounded, p: Any, a: Pair, b: Pair) -> Terms:
         carried = np.matmul(left, right_error) + np.matmul(left_error, right + right_error)
         count = np.full_like(size, left.shape[-1])
     # Each product is rounded once itself.
-    rounded = size * n.precision.unit_roundoff + count * n.precision.smallest_normal
+    rounded = (size + carried) * n.precision.unit_roundoff + count * n.precision.smallest_normal
     carried = np.where(n.exact(size, a, b), carried, carried + rounded)
     return Terms(count, size, carried).moved(lambda v: v.reshape(shape))
 
