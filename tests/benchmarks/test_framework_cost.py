@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from impl import functional as F
 from impl.models import convnet, resnet20
@@ -256,6 +257,30 @@ def test_training_step(benchmark, name, engine):
     ours, theirs = NETWORKS[name]
     once = our_step(ours(), engine)
     in_turns(f"step of {name}, batch 64", benchmark, rounds=9, **{engine: once}, torch=torch_step(theirs))
+
+
+# Channels, size, filters, kernel, stride and number of each convolution of ResNet-20.
+CONVOLUTIONS = [
+    (3, 32, 16, 3, 1, 1), (16, 32, 16, 3, 1, 6), (16, 32, 32, 3, 2, 1), (16, 32, 32, 1, 2, 1), (32, 16, 32, 3, 1, 5),
+    (32, 16, 64, 3, 2, 1), (32, 16, 64, 1, 2, 1), (64, 8, 64, 3, 1, 5),
+]  # fmt: skip
+
+
+def test_what_xla_needs_for_the_convolutions_of_a_resnet20_step(benchmark):
+    """Forward, dx and dw by ``lax.conv_general_dilated`` and its own vjp, one by one, summed; beside the whole step."""
+    whole, parts = our_step(resnet20(), "jax"), []
+    for channels, size, filters, kernel, stride, count in CONVOLUTIONS:
+        x, w = jnp.asarray(normal(64, channels, size, size)), jnp.asarray(normal(filters, channels, kernel, kernel))
+
+        def all_three(x, w, stride=stride, pad=kernel // 2):
+            y, back = jax.vjp(lambda x, w: lax.conv_general_dilated(x, w, (stride, stride), [(pad, pad)] * 2), x, w)
+            return y, back(y)
+
+        parts += [(jax.jit(all_three), x, w)] * count
+    in_turns(
+        "convolutions alone of a resnet20 step, batch 64", benchmark, rounds=9,
+        xla=lambda: [jax.block_until_ready(f(x, w)) for f, x, w in parts], whole_step=whole,
+    )  # fmt: skip
 
 
 MEMORY = """
