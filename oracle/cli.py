@@ -1,4 +1,4 @@
-"""The command line: ``backproof run``, ``documents``, ``report``, ``layers`` and ``schema``."""
+"""The command line: ``backproof run``, ``documents``, ``report``, ``replay``, ``layers``, ``new`` and ``schema``."""
 
 from __future__ import annotations
 
@@ -198,6 +198,55 @@ def layers(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         options = [k if k in row["required"] else f"{k}={v!r}" for k, v in row["configuration"].items()]
         table.add_row(row["layer"], ", ".join(row["arrays"]), ", ".join(options), "; ".join(row["documents"]))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE.py", help="The file to write; it must not exist.")],
+    layers: Annotated[str, typer.Option(help="Layers, separated by commas.")] = "linear,relu,conv2d",
+) -> None:
+    """Write a commented target file to start from; it conforms as it stands."""
+    from oracle.layers import LAYERS
+    from oracle.start import target_source
+
+    chosen = _listed("layer", layers, tuple(LAYERS))
+    if not chosen:
+        raise Refused("--layers is empty; 'backproof layers' lists them")
+    if file.suffix != ".py":
+        raise Refused(f"{file} must end in .py to be a target")
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(target_source(str(file), chosen))
+    except FileExistsError:
+        raise Refused(f"{file} exists already; nothing was written") from None
+    except OSError as error:
+        raise Refused(f"{file} cannot be written: {error.strerror}") from None
+    typer.echo(f"{file}\nbackproof run --target {file} --layers {','.join(chosen)}")
+
+
+@app.command()
+def replay(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="The id of a stored discrepancy.")],
+    results: Annotated[Path, typer.Option(help="Where it is stored.")] = Path("backproof-report/results.json"),
+) -> None:
+    """Run one stored discrepancy again and print it; exit code 0 where it no longer occurs."""
+    from oracle.testing import described
+    from oracle.trial.replay import run_again
+    from oracle.trial.target import TargetError
+
+    loaded = _or_refuse(lambda: load(results), ResultsError)
+    stored = [(t, d) for t in loaded.trials for d in t.discrepancies if d.id == identity]
+    if not stored:
+        known = ", ".join(dict.fromkeys(d.id for t in loaded.trials for d in t.discrepancies)) or "none"
+        raise Refused(f"{results} has no discrepancy {identity}; it has {known}")
+    trial, discrepancy = stored[0]
+    found = _or_refuse(lambda: run_again(trial, discrepancy), TargetError, ValueError)
+    typer.echo(f"{trial.layer} of {trial.target}, {trial.dtype}\n{described(discrepancy)}\n")
+    if found is None:
+        typer.echo("run again: it no longer occurs")
+        return
+    typer.echo(f"run again: {found.verdict}, {found.check} of {found.output}: {found.message}")
+    raise typer.Exit(1)
 
 
 @app.command("schema")

@@ -30,7 +30,7 @@ def _array(x: torch.Tensor) -> np.ndarray:
     return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def _differentiated(forward: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> Callable[..., Any]:
+def differentiated(forward: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> Callable[..., Any]:
     """The layer as value and pullback by autograd, in the arrays that are given and take a gradient."""
 
     def layer(*arrays: np.ndarray | None, **configuration: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -61,8 +61,8 @@ def _refused_by_torch(wrong: bool, why: str) -> None:
         raise NotImplementedError(f"PyTorch refuses {why}")
 
 
-affine = _differentiated(lambda x, w, b=None: F.linear(x.flatten(1), w.T, b) if x.ndim > 1 else x[:, None] @ w + b)
-linear = _differentiated(F.linear)
+affine = differentiated(lambda x, w, b=None: F.linear(x.flatten(1), w.T, b) if x.ndim > 1 else x[:, None] @ w + b)
+linear = differentiated(F.linear)
 
 
 # -- convolution and pooling ------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def _conv(function: Callable[..., Any]) -> Callable[..., Any]:
         x, padding = _padded(x, padding, 0.0)
         return function(x, w, b, padding=padding, **configuration)
 
-    return _differentiated(forward)
+    return differentiated(forward)
 
 
 def _conv_transpose(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,7 +92,7 @@ def _conv_transpose(function: Callable[..., Any]) -> Callable[..., Any]:
         y = function(x, w, b, padding=0, **configuration)
         return F.pad(y, [-n for pair in reversed(padding) for n in pair])
 
-    return _differentiated(forward)
+    return differentiated(forward)
 
 
 def _max_pool(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,7 +102,7 @@ def _max_pool(function: Callable[..., Any]) -> Callable[..., Any]:
         x, padding = _padded(x, padding, -np.inf)
         return function(x, kernel_size, padding=padding, **configuration)
 
-    return _differentiated(forward)
+    return differentiated(forward)
 
 
 def _avg_pool(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +111,7 @@ def _avg_pool(function: Callable[..., Any]) -> Callable[..., Any]:
             raise NotImplementedError("PyTorch has no average pooling with unequal padding")
         return function(x, kernel_size, padding=padding, **configuration)
 
-    return _differentiated(forward)
+    return differentiated(forward)
 
 
 def _adaptive_avg_pool(x: Any, *, output_size: Any) -> Any:
@@ -124,9 +124,9 @@ conv_transpose2d = _conv_transpose(F.conv_transpose2d)
 conv_transpose3d = _conv_transpose(F.conv_transpose3d)
 max_pool1d, max_pool2d, max_pool3d = _max_pool(F.max_pool1d), _max_pool(F.max_pool2d), _max_pool(F.max_pool3d)
 avg_pool1d, avg_pool2d, avg_pool3d = _avg_pool(F.avg_pool1d), _avg_pool(F.avg_pool2d), _avg_pool(F.avg_pool3d)
-global_avg_pool = _differentiated(lambda x: x.mean(dim=tuple(range(2, x.ndim))))
-global_max_pool = _differentiated(lambda x: x.amax(dim=tuple(range(2, x.ndim))))
-adaptive_avg_pool = _differentiated(_adaptive_avg_pool)
+global_avg_pool = differentiated(lambda x: x.mean(dim=tuple(range(2, x.ndim))))
+global_max_pool = differentiated(lambda x: x.amax(dim=tuple(range(2, x.ndim))))
+adaptive_avg_pool = differentiated(_adaptive_avg_pool)
 
 
 # -- normalisation ----------------------------------------------------------------------------------------------------
@@ -165,26 +165,26 @@ def _rms_norm(x: Any, gamma: Any = None, *, normalized_ndim: int = 1, eps: float
     return F.rms_norm(x, x.shape[x.ndim - normalized_ndim :], gamma, eps)
 
 
-batch_norm = _differentiated(_batch_norm, no_gradient=(3, 4))
-layer_norm, group_norm = _differentiated(_layer_norm), _differentiated(_group_norm)
-instance_norm, rms_norm = _differentiated(_instance_norm), _differentiated(_rms_norm)
+batch_norm = differentiated(_batch_norm, no_gradient=(3, 4))
+layer_norm, group_norm = differentiated(_layer_norm), differentiated(_group_norm)
+instance_norm, rms_norm = differentiated(_instance_norm), differentiated(_rms_norm)
 
 # -- activations, losses, shape ---------------------------------------------------------------------------------------
 
-relu = _differentiated(F.relu)
-leaky_relu = _differentiated(F.leaky_relu)
-elu = _differentiated(F.elu)
-gelu = _differentiated(F.gelu)
-silu = _differentiated(F.silu)
-sigmoid = _differentiated(torch.sigmoid)
-tanh = _differentiated(torch.tanh)
-softplus = _differentiated(F.softplus)
-identity = _differentiated(lambda x: x.clone())
-softmax = _differentiated(lambda x, *, axis=-1: F.softmax(x, axis))
-log_softmax = _differentiated(lambda x, *, axis=-1: F.log_softmax(x, axis))
+relu = differentiated(F.relu)
+leaky_relu = differentiated(F.leaky_relu)
+elu = differentiated(F.elu)
+gelu = differentiated(F.gelu)
+silu = differentiated(F.silu)
+sigmoid = differentiated(torch.sigmoid)
+tanh = differentiated(torch.tanh)
+softplus = differentiated(F.softplus)
+identity = differentiated(lambda x: x.clone())
+softmax = differentiated(lambda x, *, axis=-1: F.softmax(x, axis))
+log_softmax = differentiated(lambda x, *, axis=-1: F.log_softmax(x, axis))
 
-cross_entropy = _differentiated(F.cross_entropy, no_gradient=(1, 2))
-binary_cross_entropy = _differentiated(F.binary_cross_entropy, no_gradient=(1,))
+cross_entropy = differentiated(F.cross_entropy, no_gradient=(1, 2))
+binary_cross_entropy = differentiated(F.binary_cross_entropy, no_gradient=(1,))
 
 
 def _mse_loss(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
@@ -193,8 +193,8 @@ def _mse_loss(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
     return F.mse_loss(prediction, target, reduction=reduction)
 
 
-mse_loss = _differentiated(_mse_loss)
-l2_penalty = _differentiated(lambda w, *, weight=1.0: 0.5 * weight * (w * w).sum())
+mse_loss = differentiated(_mse_loss)
+l2_penalty = differentiated(lambda w, *, weight=1.0: 0.5 * weight * (w * w).sum())
 
 
 def _dropout(x: Any, mask: Any, *, p: float = 0.5) -> Any:
@@ -203,7 +203,7 @@ def _dropout(x: Any, mask: Any, *, p: float = 0.5) -> Any:
     return x * mask / (1 - p)
 
 
-dropout = _differentiated(_dropout, no_gradient=(1,))
+dropout = differentiated(_dropout, no_gradient=(1,))
 
 
 def _pad(x: Any, *, padding: Any, mode: str = "constant") -> Any:
@@ -213,9 +213,9 @@ def _pad(x: Any, *, padding: Any, mode: str = "constant") -> Any:
     return F.pad(x, [n for pair in reversed(pairs) for n in pair], mode=mode)
 
 
-add = _differentiated(torch.add)
-flatten = _differentiated(lambda x: x.flatten(1) if x.ndim > 1 else x[:, None])
-pad = _differentiated(_pad)
+add = differentiated(torch.add)
+flatten = differentiated(lambda x: x.flatten(1) if x.ndim > 1 else x[:, None])
+pad = differentiated(_pad)
 
 
 # -- composed layers --------------------------------------------------------------------------------------------------
@@ -254,10 +254,10 @@ def _block(kernels: int, strided: int) -> Callable[..., Any]:
         return (F.relu(h + by), *new, *own)
 
     first_statistic = 1 + 3 * kernels + 3
-    return _differentiated(forward, no_gradient=tuple(range(first_statistic, first_statistic + 2 * kernels + 2)))
+    return differentiated(forward, no_gradient=tuple(range(first_statistic, first_statistic + 2 * kernels + 2)))
 
 
-affine_relu = _differentiated(lambda x, w, b=None: F.relu(F.linear(x.flatten(1), w.T, b)))
-conv_relu_pool = _differentiated(_conv_relu_pool)
-conv_bn_relu = _differentiated(_conv_bn_relu, no_gradient=(5, 6))
+affine_relu = differentiated(lambda x, w, b=None: F.relu(F.linear(x.flatten(1), w.T, b)))
+conv_relu_pool = differentiated(_conv_relu_pool)
+conv_bn_relu = differentiated(_conv_bn_relu, no_gradient=(5, 6))
 residual_block, bottleneck_block = _block(2, strided=0), _block(3, strided=1)

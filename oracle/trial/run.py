@@ -95,24 +95,32 @@ class Examination:
             self.attempt(case)
             if until_found and self.found:
                 return
-        if examples <= len(edges):
-            return
+        if examples > len(edges):
+            self._search(examples - len(edges), seed, until_found)
+        for signature in [s for s, (case, _) in self.found.items() if case in edges and not until_found]:
+            self._search(4 * examples, seed, until_found=False, only=signature)
 
-        @hypothesis.seed(zlib.crc32(f"{seed} {self.layer} {self.dtype}".encode()))
+    def _search(self, examples: int, seed: int, until_found: bool, only: tuple[str, str, str] | None = None) -> None:
+        """Draw cases with Hypothesis and shrink those that fail; with ``only``, those that fail in that one way.
+
+        What an edge alone has found is searched for once more like this: edges are not shrunk, what is drawn is.
+        """
+
+        @hypothesis.seed(zlib.crc32(f"{seed} {self.layer} {self.dtype} {only or ''}".rstrip().encode()))
         @settings(
-            max_examples=examples - len(edges),
+            max_examples=examples,
             database=None,
             deadline=None,
             phases=(Phase.generate,) if until_found else (Phase.generate, Phase.shrink),
-            report_multiple_bugs=not until_found,
+            report_multiple_bugs=not until_found and only is None,
             suppress_health_check=list(HealthCheck),
             print_blob=False,
         )
         @given(cases(LAYERS[self.layer], self.dtype))
         def conforms(case: Case) -> None:
             findings = self.attempt(case)
-            if findings:
-                raise _failure(findings[0].signature)
+            if findings and (only is None or any(f.signature == only for f in findings)):
+                raise _failure(findings[0].signature if only is None else only)
 
         try:
             conforms()
@@ -139,10 +147,11 @@ def examine(target: str, layer: str, dtypes: tuple[str, ...], examples: int, see
         return [Trial(target=target, layer=layer, dtype=dtype, verdict="not_implemented") for dtype in dtypes]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a target warns of while it is fed NaN is not news
-        return [_examined(target, function, layer, dtype, examples, seed) for dtype in dtypes]
+        return [examine_function(target, function, layer, dtype, examples, seed) for dtype in dtypes]
 
 
-def _examined(target: str, function: LayerFunction, layer: str, dtype: str, examples: int, seed: int) -> Trial:
+def examine_function(target: str, function: LayerFunction, layer: str, dtype: str, examples: int, seed: int) -> Trial:
+    """Put one layer's function on trial in one dtype, in this process; target is what it is called in the results."""
     began = time.perf_counter()
     examination = Examination(function, layer, dtype)
     examination.draw(examples, seed)

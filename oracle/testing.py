@@ -1,0 +1,62 @@
+"""For tests of one's own: one function on trial, in one call.
+
+from oracle.testing import assert_conforms
+
+def test_my_conv2d():
+    assert_conforms("conv2d", my_conv2d, dtype="float32")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from oracle.layers import LAYERS
+from oracle.trial.case import DTYPES
+from oracle.trial.run import examine_function
+from reports.html import shown
+from reports.results import Discrepancy
+
+
+def assert_conforms(
+    layer: str, function: Callable[..., Any], *, dtype: str = "float32", examples: int = 100, seed: int = 0
+) -> None:
+    """Put ``function(*arrays, **configuration) -> (value, pullback)`` on trial as a layer.
+
+    Raises AssertionError where it does not conform: the smallest configuration of each thing that is wrong, with its
+    arrays, what is expected and what came, and a diagnosis where there is one. Raises ValueError for a layer or dtype
+    that does not exist.
+
+    >>> import numpy as np
+    >>> assert_conforms("relu", lambda x: (np.maximum(x, 0), lambda dy: (dy * (x > 0),)), examples=40)
+    """
+    if layer not in LAYERS:
+        raise ValueError(f"there is no layer {layer!r}; there are {', '.join(LAYERS)}")
+    if dtype not in DTYPES:
+        raise ValueError(f"there is no dtype {dtype!r}; there are {', '.join(DTYPES)}")
+    if examples < 1:
+        raise ValueError(f"examples must be at least 1, got {examples}")
+    trial = examine_function(getattr(function, "__name__", "function"), function, layer, dtype, examples, seed)
+    if trial.discrepancies:
+        found = "\n\n".join(map(described, trial.discrepancies))
+        raise AssertionError(f"{layer} in {dtype} is {trial.verdict}\n\n{found}")
+
+
+def described(discrepancy: Discrepancy) -> str:
+    """A discrepancy as a person reads it: what is wrong, on which numbers, and why where that is known."""
+    options = ", ".join(f"{key}={value!r}" for key, value in discrepancy.configuration.items()) or "(defaults)"
+    lines = [f"{discrepancy.verdict}, {discrepancy.check} of {discrepancy.output}: {discrepancy.message}"]
+    if discrepancy.diagnosis:
+        lines.append(f"diagnosis: {discrepancy.diagnosis}")
+    lines.append(f"configuration: {options}")
+    for name, array in discrepancy.arrays.items():
+        if array is not None:
+            lines += [f"{name} =", _indented(shown(array))]
+    for what, value in (("expected", discrepancy.expected), ("got", discrepancy.got)):
+        if value is not None:
+            lines += [f"{what} {discrepancy.output} =", _indented(shown(value))]
+    return "\n".join(lines)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

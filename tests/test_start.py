@@ -1,0 +1,129 @@
+"""From nothing to a verdict: ``backproof new``, ``backproof replay``, and ``assert_conforms`` in one's own tests."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from impl import functional as F
+from oracle.layers import LAYERS
+from oracle.start import target_source
+from oracle.testing import assert_conforms
+
+
+def backproof(*arguments, cwd):
+    command = [sys.executable, "-c", "from oracle.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def test_a_new_target_conforms_as_it_stands(tmp_path):
+    result = backproof("new", "mine.py", "--layers", "conv2d,cross_entropy,batch_norm", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    last = result.stdout.splitlines()[-1].split()
+    assert last[:4] == ["backproof", "run", "--target", "mine.py"]
+    run = backproof(*last[1:], "--examples", "40", cwd=tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    again = backproof("new", "mine.py", cwd=tmp_path)
+    assert again.returncode == 2 and "exists already; nothing was written" in again.stderr
+
+
+def test_new_can_write_every_layer():
+    source = target_source("all.py", tuple(LAYERS))
+    members = {}
+    exec(compile(source, "all.py", "exec"), members)
+    y, pullback = members["conv2d"](np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), stride=1)
+    assert len(pullback(y)) == 3
+    assert set(LAYERS) <= set(members)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["new", "mine.txt"], "must end in .py"), (["new", "no/such/mine.py"], "cannot be written"), (["new", "m.py", "--layers", "cov2d"], "there is no layer 'cov2d'"),
+     (["new", "m.py", "--layers", ","], "--layers is empty"), (["replay", "1"], "cannot be read")],
+)  # fmt: skip
+def test_refusals_are_one_line(tmp_path, arguments, message):
+    result = backproof(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+FORGETS_TO_ADD = """
+import numpy as np
+
+
+def conv2d(x, w, b=None, *, stride=1, padding=0, dilation=1, groups=1):
+    if not isinstance(stride, int) or not isinstance(padding, int) or dilation != 1 or groups != 1:
+        raise NotImplementedError
+    if x.shape[1] != w.shape[1] or (b is not None and b.shape != (len(w),)) or stride < 1:
+        raise ValueError("shapes do not fit")
+    wide = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    windows = np.lib.stride_tricks.sliding_window_view(wide, w.shape[2:], (2, 3))[:, :, ::stride, ::stride]
+    y = np.einsum("nchwij,fcij->nfhw", windows, w).astype(x.dtype)
+    y = y if b is None else y + b[:, None, None]
+
+    def pullback(dy):
+        dx = np.zeros_like(wide)
+        for i, j in np.ndindex(dy.shape[2:]):
+            at = (..., slice(i * stride, i * stride + w.shape[2]), slice(j * stride, j * stride + w.shape[3]))
+            dx[at] = np.einsum("nf,fcij->ncij", dy[:, :, i, j], w)
+        inside = (..., slice(padding, padding + x.shape[2]), slice(padding, padding + x.shape[3]))
+        dw = np.einsum("nfhw,nchwij->fcij", dy, windows).astype(x.dtype)
+        return dx[inside].astype(x.dtype), dw, None if b is None else dy.sum((0, 2, 3))
+
+    return y, pullback
+"""
+
+
+def test_a_fault_is_found_replayed_and_gone_when_mended(tmp_path):
+    (tmp_path / "mine.py").write_text(FORGETS_TO_ADD)
+    run = backproof("run", "--target", "mine.py", "--layers", "conv2d", "--jobs", "1", cwd=tmp_path)
+    assert run.returncode == 1
+    stored = json.loads((tmp_path / "backproof-report" / "results.json").read_text())
+    found = [d for t in stored["trials"] for d in t["discrepancies"] if d["output"] == "dx"]
+    assert found
+    assert len(str(found[0]["arrays"]["x"]["data"])) < 60, "the smallest case"
+    replayed = backproof("replay", found[0]["id"], cwd=tmp_path)
+    assert replayed.returncode == 1
+    assert "gradient of dx" in replayed.stdout and "run again: wrong" in replayed.stdout
+    (tmp_path / "mine.py").write_text(FORGETS_TO_ADD.replace("dx[at] = ", "dx[at] += "))
+    mended = backproof("replay", found[0]["id"], cwd=tmp_path)
+    assert mended.returncode == 0 and "it no longer occurs" in mended.stdout
+    unknown = backproof("replay", "00000000", cwd=tmp_path)
+    assert unknown.returncode == 2 and found[0]["id"] in unknown.stderr
+
+
+def test_assert_conforms_passes_and_explains():
+    assert_conforms("softmax", F.softmax.vjp, dtype="float64", examples=60)
+
+    def twice(w, *, weight=1.0):
+        y, pullback = F.l2_penalty.vjp(w, weight=weight)
+        return y, lambda dy: (2 * pullback(dy)[0],)
+
+    with pytest.raises(AssertionError) as caught:
+        assert_conforms("l2_penalty", twice)
+    text = str(caught.value)
+    for part in (
+        "l2_penalty in float32 is wrong",
+        "gradient of dw",
+        "configuration:",
+        "w =",
+        "expected dw =",
+        "got dw =",
+        "twice",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": "cov2d"}, "there is no layer"),
+        ({"dtype": "int8"}, "there is no dtype"),
+        ({"examples": 0}, "at least 1"),
+    ],
+)
+def test_assert_conforms_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        assert_conforms(**{"layer": "relu", "function": F.relu.vjp} | options)
