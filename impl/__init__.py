@@ -5,9 +5,14 @@
 >>> y, pullback = F.relu.vjp(np.array([-1.0, 2.0]))
 >>> y, pullback(np.array([10.0, 10.0]))
 (array([0., 2.]), (array([ 0., 10.]),))
+
+``impl.functional`` holds the rules, ``impl.nn`` modules, ``impl.graph`` computation graphs, ``impl.optim`` optimisers,
+``impl.models`` the documents' networks, ``impl.data`` and ``impl.train`` the rest of training.
 """
 
 from impl import functional
 from impl.rule import Rule, rule
 
-__all__ = ["Rule", "functional", "rule"]
+from impl import nn, optim, graph, models  # isort: skip  # they are made of the rules
+
+__all__ = ["Rule", "functional", "graph", "models", "nn", "optim", "rule"]
