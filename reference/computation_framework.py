@@ -859,42 +859,95 @@ def gate_by_the_sum(x: Array, w1: Array, w2: Array) -> Array:
     return (np.maximum(x @ w1, 0) @ w2 + x > 0).astype(float)
 
 
-def _conv_bn(x: Array, w: Array, stride: int, padding: int) -> Array:
-    return batch_norm(conv2d(x, w, stride=stride, padding=padding)[0])[0]
+def _conv_bn(x: Array, w: Array, norm: tuple[Array, Array], stride: int, eps: float) -> tuple[Array, Any]:
+    """Convolution of the kernel's own padding, and its normalisation; the pullback gives dx, dw, dgamma, dbeta."""
+    a, conv_back = conv2d(x, w, stride=stride, padding=(w.shape[-1] - 1) // 2)
+    y, norm_back = batch_norm(a, *norm, eps=eps)
+
+    def pullback(dy: Array) -> tuple[Array, ...]:
+        da, dgamma, dbeta, _, _ = norm_back(dy)
+        dx, dw, _ = conv_back(da)
+        return dx, dw, dgamma, dbeta
+
+    return y, pullback
 
 
-def _block(x: Array, kernels: list[Array], shortcut: Array, stride: int, overwritten: bool) -> Array:
-    """Convolutions with normalisation, ReLU between; the stride is the first 3 x 3 kernel's."""
-    out, left = x, stride
-    for i, w in enumerate(kernels):
-        size = w.shape[-1]
-        out = _conv_bn(out, w, left if size == 3 else 1, (size - 1) // 2)
-        left = 1 if size == 3 else left
-        out = out if i == len(kernels) - 1 else np.maximum(out, 0)
-    if shortcut is None:
-        return np.maximum(out + x, 0)
-    by = _conv_bn(x, shortcut, stride, 0)
-    return np.maximum((by if overwritten else out) + by, 0)
+def _block(
+    x: Array, kernels: list[Array], norms: list[Any], shortcut: Any, strides: list[int], eps: float, overwritten: bool
+) -> tuple[Array, Any]:
+    """Convolutions with normalisation, ReLU between, plus the shortcut, ReLU; ``shortcut`` is (w, gamma, beta)."""
+    out = x
+    parts: list[Any] = []
+    gates: list[Array] = []
+    for i, (w, norm, s) in enumerate(zip(kernels, norms, strides, strict=True)):
+        out, back = _conv_bn(out, w, norm, s, eps)
+        parts.append(back)
+        if i < len(kernels) - 1:
+            gates.append(out > 0)
+            out = np.maximum(out, 0)
+    by, by_back = x, None
+    if shortcut[0] is not None:
+        by, by_back = _conv_bn(x, shortcut[0], shortcut[1:], max(strides), eps)
+        out = by if overwritten else out
+    if out.shape != by.shape:
+        raise ValueError("the block and its shortcut differ in shape")
+    total = out + by
+
+    def pullback(dy: Array) -> Any:
+        g = dy * (total > 0)
+        lost = overwritten and by_back is not None
+        d = g * (not lost)
+        found: list[Any] = []
+        for i in reversed(range(len(parts))):
+            d = d * gates[i] if i < len(gates) else d
+            d, *rest = parts[i](d)
+            found.insert(0, rest)
+        d_by, projected = g, [None] * 3
+        if by_back is not None:
+            d_by, *projected = by_back(2 * g if lost else g)
+        return d + d_by, found, projected
+
+    return np.maximum(total, 0), pullback
 
 
-def basic_block(x: Array, w1: Array, w2: Array, shortcut: Array = None, stride: int = 1) -> Array:
-    """As printed: the shortcut's normalisation is assigned to the block's own output too."""
-    return _block(x, [w1, w2], shortcut, stride, overwritten=True)
+def _residual_layer(count: int, overwritten: bool) -> LayerFunction:
+    """A block as a layer: x, the kernels, their gamma and beta, the shortcut's, then running statistics (none here)."""
+
+    def layer(
+        x: Array, *arrays: Array, stride: Any = 1, training: bool = True, momentum: float = 0.1, eps: float = 1e-5
+    ) -> tuple[Array, Any]:
+        arrays += (None,) * (5 * count + 5 - len(arrays))
+        running = arrays[3 * count + 3 :]
+        offered(training and all(r is None for r in running), "running statistics")
+        offered(x.size > 0 and isinstance(one(stride), int), "empty batch or stride by axis")
+        kernels, flat = list(arrays[:count]), arrays[count : 3 * count]
+        norms = [(flat[2 * i], flat[2 * i + 1]) for i in range(count)]
+        strides = [one(stride) if k.shape[-1] == 3 else 1 for k in kernels]
+        strides[1:] = [s if count == 3 else 1 for s in strides[1:]]
+        y, back = _block(x, kernels, norms, arrays[3 * count : 3 * count + 3], strides, eps, overwritten)
+
+        def pullback(dy: Array) -> tuple[Array, ...]:
+            dx, parts, projected = back(dy)
+            norms_back = [d for _, dgamma, dbeta in parts for d in (dgamma, dbeta)]
+            return (dx, *(dw for dw, _, _ in parts), *norms_back, *projected, *[None] * len(running))
+
+        return y, pullback
+
+    return layer
 
 
-def basic_block_corrected(x: Array, w1: Array, w2: Array, shortcut: Array = None, stride: int = 1) -> Array:
-    """The shortcut has a variable of its own."""
-    return _block(x, [w1, w2], shortcut, stride, overwritten=False)
+def _plain_block(layer: LayerFunction) -> Any:
+    """The value of a block without gamma and beta: x, its kernels, and the shortcut's."""
+
+    def says(x: Array, w1: Array, w2: Array, w3: Array = None, shortcut: Array = None, stride: int = 1) -> Array:
+        kernels = [w1, w2] if w3 is None else [w1, w2, w3]
+        return layer(x, *kernels, *[None] * (2 * len(kernels)), shortcut, stride=stride)[0]
+
+    return says
 
 
-def bottleneck(x: Array, w1: Array, w2: Array, w3: Array, shortcut: Array = None, stride: int = 1) -> Array:
-    """As printed: the same slip."""
-    return _block(x, [w1, w2, w3], shortcut, stride, overwritten=True)
-
-
-def bottleneck_corrected(x: Array, w1: Array, w2: Array, w3: Array, shortcut: Array = None, stride: int = 1) -> Array:
-    """The shortcut has a variable of its own."""
-    return _block(x, [w1, w2, w3], shortcut, stride, overwritten=False)
+residual_block, residual_block_corrected = _residual_layer(2, True), _residual_layer(2, False)
+bottleneck_block, bottleneck_block_corrected = _residual_layer(3, True), _residual_layer(3, False)
 
 
 def block_size(x: Array, w: Array, stride: int, padding: int) -> Array:
@@ -992,6 +1045,8 @@ AS_WRITTEN: dict[str, LayerFunction] = {
     "pad": pad,
     "max_pool2d": max_pool2d,
     "avg_pool2d": avg_pool2d,
+    "residual_block": residual_block,
+    "bottleneck_block": bottleneck_block,
 }
 
 CORRECTED: dict[str, LayerFunction] = AS_WRITTEN | {
@@ -999,6 +1054,8 @@ CORRECTED: dict[str, LayerFunction] = AS_WRITTEN | {
     "cross_entropy": cross_entropy_corrected,
     "max_pool2d": max_pool2d_corrected,
     "avg_pool2d": avg_pool2d_corrected,
+    "residual_block": residual_block_corrected,
+    "bottleneck_block": bottleneck_block_corrected,
 }
 
 PRODUCT = ({"x": (2, 3), "w": (3, 2)},)
@@ -2005,16 +2062,17 @@ CLAIMS: tuple[Claim, ...] = (
         layer="residual_block",
         formula="sc_out = out = BatchNorm2d(sc_out); out = Add(out, sc_out)",
         question="the basic residual block",
-        says=basic_block,
+        says=_plain_block(residual_block),
         examples=(
             {"x": (2, 1, 1, 1), "w1": (2, 1, 3, 3), "w2": (2, 2, 3, 3), "shortcut": (2, 1, 1, 1)},
             BLOCK,
         ),
-        corrected=basic_block_corrected,
+        corrected=_plain_block(residual_block_corrected),
         correction="sc_out = BatchNorm2d(sc_out): without the assignment to out.",
         consequence="The convolutions are thrown away; the block is twice its shortcut.",
         condition="the shapes agree and there is no shortcut convolution",
         under=({"x": (2, 2, 3, 3), "w1": (2, 2, 3, 3), "w2": (2, 2, 3, 3)},),
+        tried=True,
     ),
     Claim(
         "000/5.2-bottleneck",
@@ -2023,16 +2081,17 @@ CLAIMS: tuple[Claim, ...] = (
         layer="bottleneck_block",
         formula="sc_out = out = BatchNorm2d(sc_out); out = Add(out, sc_out)",
         question="the bottleneck residual block",
-        says=bottleneck,
+        says=_plain_block(bottleneck_block),
         examples=(
             {"x": (2, 1, 1, 1), "w1": (1, 1, 1, 1), "w2": (1, 1, 3, 3), "w3": (2, 1, 1, 1), "shortcut": (2, 1, 1, 1)},
             DEEP_BLOCK,
         ),
-        corrected=bottleneck_corrected,
+        corrected=_plain_block(bottleneck_block_corrected),
         correction="sc_out = BatchNorm2d(sc_out): without the assignment to out.",
         consequence="The convolutions are thrown away; the block is twice its shortcut.",
         condition="the shapes agree and there is no shortcut convolution",
         under=({"x": (2, 4, 3, 3), "w1": (2, 4, 1, 1), "w2": (2, 2, 3, 3), "w3": (4, 2, 1, 1)},),
+        tried=True,
     ),
     Claim(
         "000/5.2-size",
