@@ -155,13 +155,11 @@ def correlate_kernel(
         dw = correlate(x, dy.swapaxes(0, 1), stride=dilation, padding=padding, dilation=stride, groups=groups)
         dw = dw[(..., *(slice(k) for k in kernel))]  # the leftovers of the stride reach past the kernel
         return dw.swapaxes(0, 1).reshape(filters, per_group, *kernel)
-    ones = (1,) * len(size)
     dw = np.zeros((groups, per_group * prod(kernel), filters // groups), np.result_type(x, dy))
-    x = spread(x, ones, padding)
+    x = spread(x, (1,) * len(size), padding)
     for block, rows, columns in _unfolded(x, dy.shape[2:], tuple(kernel), stride, dilation, groups):
-        part = dy[block, :, rows].reshape(-1, groups, filters // groups, columns.shape[2] // max(1, len(dy[block])))
-        part = part.transpose(1, 0, 3, 2).reshape(groups, columns.shape[2], filters // groups)
-        dw += np.matmul(columns, part)
+        part = np.moveaxis(dy[block, :, rows], 1, 0).reshape(groups, filters // groups, columns.shape[2])
+        dw += np.matmul(columns, part.swapaxes(1, 2))
     return np.ascontiguousarray(dw.swapaxes(1, 2)).reshape(filters, per_group, *kernel)
 
 
