@@ -176,6 +176,12 @@ def test_a_pullback_that_is_linear_only_for_the_first_dy_is_not_linear():
     assert (finding.verdict, finding.check) == ("wrong", "linearity")
 
 
+def test_a_target_that_warns_is_no_failure_where_warnings_are_errors():
+    """As under pytest -W error: 1 / (1 + exp(-x)) overflows on the way to a right value."""
+    judgement = judge(right, Case("sigmoid", "float32", ((2, 3),), {}, "large"))
+    assert judgement.findings == []
+
+
 def test_not_implemented_is_no_failure():
     judgement = judge(unsupported, CASE)
     assert judgement.unsupported

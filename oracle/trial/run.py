@@ -9,7 +9,6 @@ import os
 import platform
 import tempfile
 import time
-import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,9 +144,7 @@ def examine(target: str, layer: str, dtypes: tuple[str, ...], examples: int, see
     function = resolve(target).layer(layer)
     if function is None:
         return [Trial(target=target, layer=layer, dtype=dtype, verdict="not_implemented") for dtype in dtypes]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a target warns of while it is fed NaN is not news
-        return [examine_function(target, function, layer, dtype, examples, seed) for dtype in dtypes]
+    return [examine_function(target, function, layer, dtype, examples, seed) for dtype in dtypes]
 
 
 def examine_function(target: str, function: LayerFunction, layer: str, dtype: str, examples: int, seed: int) -> Trial:
