@@ -30,8 +30,7 @@ def autograd_torch(function: Callable[..., Any]) -> Layer:
     from oracle.targets.torch_target import differentiated
 
     def layer(*arrays: Any, **configuration: Any) -> Any:
-        fixed = tuple(i for i, x in enumerate(arrays) if x is not None and x.dtype.kind in "iub")
-        return differentiated(function, fixed)(*arrays, **configuration)
+        return differentiated(function, _whole_numbers(arrays))(*arrays, **configuration)
 
     return layer
 
@@ -46,32 +45,22 @@ def autograd_jax(function: Callable[..., Any]) -> Layer:
     (array([0.5], dtype=float32),)
     """
 
+    import jax
+    import jax.numpy as jnp
+
+    from oracle.targets.jax_target import differentiated
+
     def layer(*arrays: Any, **configuration: Any) -> Any:
-        import jax
-        import jax.numpy as jnp
-
         given = [None if x is None else jnp.asarray(x) for x in arrays]
-        wanted = [i for i, x in enumerate(given) if x is not None and jnp.issubdtype(x.dtype, jnp.floating)]
-
-        def of_wanted(*chosen: Any) -> Any:
-            full = list(given)
-            for i, x in zip(wanted, chosen, strict=True):
-                full[i] = x
-            y = function(*full, **configuration)
-            return (y[0], y[1:]) if isinstance(y, tuple) else (y, ())
-
-        y, back, others = jax.vjp(of_wanted, *(given[i] for i in wanted), has_aux=True)
-
-        def pullback(dy: Any) -> tuple[Any, ...]:
-            found: list[Any] = [None] * len(arrays)
-            for i, dx in zip(wanted, back(jnp.asarray(dy, y.dtype)), strict=True):
-                found[i] = np.array(dx)
-            return tuple(found)
-
-        value = np.array(y)
-        return (value, *(None if o is None else np.array(o) for o in others)) if others else value, pullback
+        value, back = differentiated(function, _whole_numbers(arrays))(*given, **configuration)
+        return jax.tree.map(np.array, value), lambda dy: tuple(jax.tree.map(np.array, back(jnp.asarray(dy))))
 
     return layer
+
+
+def _whole_numbers(arrays: tuple[Any, ...]) -> tuple[int, ...]:
+    """The places of the arrays that take no gradient."""
+    return tuple(i for i, x in enumerate(arrays) if x is not None and x.dtype.kind in "iub")
 
 
 def forward_backward(forward: Callable[..., Any], backward: Callable[[Any, Any], Any]) -> Layer:

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 
-def _differentiated(forward: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> Callable[..., Any]:
+def differentiated(forward: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> Callable[..., Any]:
     """The layer as value and pullback by ``jax.vjp``, in the arrays that are given and take a gradient."""
 
     def layer(*arrays: Any, **configuration: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -58,7 +58,7 @@ def _linear(x: Any, w: Any, b: Any = None) -> Any:
     return y if b is None else y + b
 
 
-affine, linear = _differentiated(_affine), _differentiated(_linear)
+affine, linear = differentiated(_affine), differentiated(_linear)
 
 # -- convolution ------------------------------------------------------------------------------------------------------
 
@@ -110,8 +110,8 @@ def _conv_transpose(
     return _biased(y, b)
 
 
-conv1d = conv2d = conv3d = _differentiated(_conv)
-conv_transpose1d = conv_transpose2d = conv_transpose3d = _differentiated(_conv_transpose)
+conv1d = conv2d = conv3d = differentiated(_conv)
+conv_transpose1d = conv_transpose2d = conv_transpose3d = differentiated(_conv_transpose)
 
 # -- pooling ----------------------------------------------------------------------------------------------------------
 
@@ -152,10 +152,10 @@ def _avg_pool(x: Any, *, kernel_size, stride=None, padding=0, ceil_mode=False, c
     return total / count
 
 
-max_pool1d = max_pool2d = max_pool3d = _differentiated(_max_pool)
-avg_pool1d = avg_pool2d = avg_pool3d = _differentiated(_avg_pool)
-global_avg_pool = _differentiated(lambda x: x.mean(axis=range(2, x.ndim)))
-global_max_pool = _differentiated(lambda x: x.max(axis=range(2, x.ndim)))
+max_pool1d = max_pool2d = max_pool3d = differentiated(_max_pool)
+avg_pool1d = avg_pool2d = avg_pool3d = differentiated(_avg_pool)
+global_avg_pool = differentiated(lambda x: x.mean(axis=range(2, x.ndim)))
+global_max_pool = differentiated(lambda x: x.max(axis=range(2, x.ndim)))
 
 
 def _adaptive_avg_pool(x: Any, *, output_size: Any) -> Any:
@@ -166,7 +166,7 @@ def _adaptive_avg_pool(x: Any, *, output_size: Any) -> Any:
     return x
 
 
-adaptive_avg_pool = _differentiated(_adaptive_avg_pool)
+adaptive_avg_pool = differentiated(_adaptive_avg_pool)
 
 # -- normalisation ----------------------------------------------------------------------------------------------------
 
@@ -229,23 +229,23 @@ def _rms_norm(x: Any, gamma: Any = None, *, normalized_ndim=1, eps=1e-5) -> Any:
     return _scaled(x * lax.rsqrt(mean_square + eps), gamma, None, x.shape[x.ndim - normalized_ndim :])
 
 
-batch_norm, rms_norm = _differentiated(_batch_norm, no_gradient=(3, 4)), _differentiated(_rms_norm)
-layer_norm, group_norm = _differentiated(_layer_norm), _differentiated(_group_norm)
-instance_norm = _differentiated(_instance_norm)
+batch_norm, rms_norm = differentiated(_batch_norm, no_gradient=(3, 4)), differentiated(_rms_norm)
+layer_norm, group_norm = differentiated(_layer_norm), differentiated(_group_norm)
+instance_norm = differentiated(_instance_norm)
 
 # -- activations ------------------------------------------------------------------------------------------------------
 
-relu = _differentiated(jax.nn.relu)
-leaky_relu = _differentiated(lambda x, *, negative_slope=0.01: jax.nn.leaky_relu(x, negative_slope))
-elu = _differentiated(lambda x, *, alpha=1.0: jax.nn.elu(x, alpha))
-gelu = _differentiated(lambda x, *, approximate="none": jax.nn.gelu(x, approximate == "tanh"))
-silu = _differentiated(jax.nn.silu)
-sigmoid = _differentiated(jax.nn.sigmoid)
-tanh = _differentiated(jnp.tanh)
-softplus = _differentiated(jax.nn.softplus)
-identity = _differentiated(jax.nn.identity)
-softmax = _differentiated(lambda x, *, axis=-1: jax.nn.softmax(x, axis))
-log_softmax = _differentiated(lambda x, *, axis=-1: jax.nn.log_softmax(x, axis))
+relu = differentiated(jax.nn.relu)
+leaky_relu = differentiated(lambda x, *, negative_slope=0.01: jax.nn.leaky_relu(x, negative_slope))
+elu = differentiated(lambda x, *, alpha=1.0: jax.nn.elu(x, alpha))
+gelu = differentiated(lambda x, *, approximate="none": jax.nn.gelu(x, approximate == "tanh"))
+silu = differentiated(jax.nn.silu)
+sigmoid = differentiated(jax.nn.sigmoid)
+tanh = differentiated(jnp.tanh)
+softplus = differentiated(jax.nn.softplus)
+identity = differentiated(jax.nn.identity)
+softmax = differentiated(lambda x, *, axis=-1: jax.nn.softmax(x, axis))
+log_softmax = differentiated(lambda x, *, axis=-1: jax.nn.log_softmax(x, axis))
 
 
 # -- losses -----------------------------------------------------------------------------------------------------------
@@ -288,11 +288,11 @@ def _dropout(x: Any, mask: Any, *, p=0.5) -> Any:
     return x * mask / (1 - p)
 
 
-cross_entropy = _differentiated(_cross_entropy, no_gradient=(1, 2))
-binary_cross_entropy = _differentiated(_binary_cross_entropy, no_gradient=(1,))
-mse_loss = _differentiated(_mse_loss)
-l2_penalty = _differentiated(lambda w, *, weight=1.0: 0.5 * weight * (w * w).sum())
-dropout = _differentiated(_dropout, no_gradient=(1,))
+cross_entropy = differentiated(_cross_entropy, no_gradient=(1, 2))
+binary_cross_entropy = differentiated(_binary_cross_entropy, no_gradient=(1,))
+mse_loss = differentiated(_mse_loss)
+l2_penalty = differentiated(lambda w, *, weight=1.0: 0.5 * weight * (w * w).sum())
+dropout = differentiated(_dropout, no_gradient=(1,))
 
 # -- shape ------------------------------------------------------------------------------------------------------------
 
@@ -303,6 +303,6 @@ def _pad(x: Any, *, padding, mode="constant") -> Any:
     return jnp.pad(x, edges, mode={"replicate": "edge", "circular": "wrap"}.get(mode, mode))
 
 
-add = _differentiated(jnp.add)
-flatten = _differentiated(lambda x: x.reshape(x.shape[0], prod(x.shape[1:])))
-pad = _differentiated(_pad)
+add = differentiated(jnp.add)
+flatten = differentiated(lambda x: x.reshape(x.shape[0], prod(x.shape[1:])))
+pad = differentiated(_pad)
