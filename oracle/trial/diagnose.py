@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from oracle.layers.places import per_axis
+from oracle.trial.answers import Arrays
 from oracle.trial.case import Case
-from oracle.trial.judge import Arrays, Finding, truth_of
+from oracle.trial.judge import Finding, truth_of
 
 Candidate = tuple[str, np.ndarray]
 

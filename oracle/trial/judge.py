@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import functools
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-import jax
 import numpy as np
 
 from oracle.layers import LAYERS
-from oracle.trial.case import Case, laid_out, numpy_dtype
+from oracle.trial.answers import Answers, Arrays, LayerFunction, NotAnArray, Question, Said, perform
+from oracle.trial.case import Case, numpy_dtype
 from oracle.trial.subgradient import is_subgradient
-from oracle.trial.target import LayerFunction
 from oracle.truth import Bounded, Pair, Precision, derive, evaluate
-
-Arrays = list[np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -86,108 +80,118 @@ def drawn(case: Case) -> tuple[Arrays, np.ndarray, Truth]:
     return arrays, dy, truth_of(case, arrays, dy)
 
 
-def judge(function: LayerFunction, case: Case, arrays: Arrays | None = None, dy: np.ndarray | None = None) -> Judgement:
-    """Try a target's layer on a case (or on given arrays in its place) and compare everything it says with the truth."""
+def judge(
+    layer: LayerFunction | Asked, case: Case, arrays: Arrays | None = None, dy: np.ndarray | None = None
+) -> Judgement:
+    """Try a target's layer on a case (or on given arrays in its place) and compare everything it says with the truth.
+
+    A plain function is asked in this process, ``Asked`` wherever it is.
+    """
     if arrays is None or dy is None:
         arrays, dy, truth = drawn(case)
     else:
         truth = truth_of(case, arrays, dy)
+    scaled = case.values not in ("tiny", "nan", "infinite")
+    question = Question(arrays, case.configuration, dy, case.memory, scaled, case.dtype == "float64")
     judgement = Judgement(undecided=truth.undecided)
-    with jax.enable_x64(case.dtype == "float64"), _unwarned():
-        _Trial(function, case, arrays, dy, truth, judgement).run()
+    _Trial(ask(layer, question), case, arrays, dy, truth, judgement).run()
     return judgement
 
 
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    """What a target warns of while it is fed NaN is not news, and no error where its caller makes warnings errors."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+class Asked(Protocol):
+    """A layer that answers from elsewhere: a worker process."""
+
+    def ask(self, question: Question) -> Answers:
+        """What it says."""
+
+
+def ask(layer: LayerFunction | Asked, question: Question) -> Answers:
+    """Put the question where the layer is."""
+    elsewhere = getattr(layer, "ask", None)
+    return elsewhere(question) if elsewhere else perform(layer, question)  # type: ignore[arg-type]
 
 
 class _Trial:
     """The checks of one case, in the order in which a person would make them."""
 
     def __init__(
-        self, function: LayerFunction, case: Case, arrays: Arrays, dy: np.ndarray, truth: Truth, judgement: Judgement
+        self, answers: Answers, case: Case, arrays: Arrays, dy: np.ndarray, truth: Truth, judgement: Judgement
     ) -> None:
-        self.function, self.case, self.arrays, self.dy, self.truth = function, case, arrays, dy, truth
+        self.answers, self.case, self.arrays, self.dy, self.truth = answers, case, arrays, dy, truth
         self.judgement = judgement
         self.layer = LAYERS[case.layer]
         self.dtype = numpy_dtype(case.dtype)
 
     def run(self) -> None:
-        try:
-            inputs = self._inputs()
-            value, pullback = self._answer(inputs)
-            outputs = self._outputs(value)
-            _dirty_memory(self.dy, *self.arrays)
-            given_dy = laid_out(self.dy, self.case.memory)
-            cotangents = self._cotangents(pullback(given_dy))
-            self._unchanged(inputs, given_dy)
-            if not self._compare_all(outputs, cotangents):
-                return
-            self._repeatable(pullback, cotangents)
-            self._linear(pullback, cotangents)
-            self._same_value_again(outputs)
-        except NotImplementedError:
+        answers = self.answers
+        if answers.lost is not None:
+            verdict, message = answers.lost
+            self._found(Finding(verdict, "process", "y", message))
+        elif answers.unsupported:
             self.judgement.unsupported = True
-        except _Malformed as malformed:
-            self._found(malformed.finding)
-        except Exception as error:
-            text = (str(error).splitlines() or [""])[0]
-            message = f"raised {type(error).__name__} on a valid case: {text}"
-            self._found(Finding("error", "error", "y", message, got=f"{type(error).__name__}: {text}"))
+        elif answers.malformed is not None:
+            self._found(Finding("wrong", "arity", "y", answers.malformed))
+        else:
+            try:
+                if answers.value is not None and answers.cotangents is not None:
+                    self._judge(answers.value, answers.cotangents)
+            except _Malformed as malformed:
+                self._found(malformed.finding)
+            if answers.raised is not None and not self.judgement.findings:
+                message = f"raised on a valid case: {answers.raised}"
+                self._found(Finding("error", "error", "y", message, got=answers.raised))
 
-    # -- asking the target --------------------------------------------------------------------------------------------
+    def _judge(self, value: Said, cotangents: Said) -> None:
+        outputs, gradients = self._outputs(value), self._cotangents(cotangents)
+        self._unchanged()
+        if not self._compare_all(outputs, gradients):
+            return
+        self._repeatable(gradients)
+        self._linear(gradients)
+        self._same_value_again(outputs)
+        self._kept(value, cotangents)
 
-    def _inputs(self) -> Arrays:
-        return [None if x is None else laid_out(x, self.case.memory) for x in self.arrays]
+    # -- what was said, in its places ---------------------------------------------------------------------------------
 
-    def _answer(self, inputs: Arrays) -> tuple[Any, Any]:
-        answer = self.function(*inputs, **self.case.configuration)
-        if not (isinstance(answer, tuple) and len(answer) == 2 and callable(answer[1])):
-            raise _Malformed(Finding("wrong", "arity", "y", "the layer must return (value, pullback)"))
-        return answer
-
-    def _outputs(self, value: Any) -> dict[str, np.ndarray]:
-        values = [y for y in value if y is not None] if isinstance(value, tuple) else [value]
+    def _outputs(self, said: Said) -> dict[str, np.ndarray]:
+        values = [y for y in said if y is not None] if len(said) > 1 else said
         names = self.truth.outputs
         if len(values) != len(names):
             message = f"the value holds {len(values)} arrays; expected {len(names)}: {', '.join(names)}"
             raise _Malformed(Finding("wrong", "arity", "y", message))
         return {name: self._well_formed(name, y) for name, y in zip(names, values, strict=True)}
 
-    def _cotangents(self, answer: Any) -> dict[str, np.ndarray]:
-        parts = answer if isinstance(answer, (tuple, list)) else (answer,)
-        if len(parts) > len(self.layer.arrays):
+    def _cotangents(self, said: Said) -> dict[str, np.ndarray]:
+        if len(said) > len(self.layer.arrays):
             message = (
-                f"the pullback gave {len(parts)} cotangents; expected one for each of {len(self.layer.arrays)} arrays"
+                f"the pullback gave {len(said)} cotangents; expected one for each of {len(self.layer.arrays)} arrays"
             )
             raise _Malformed(Finding("wrong", "arity", "d" + self.layer.arrays[-1], message))
         found = {}
         for i, name in enumerate(self.layer.arrays):
             if "d" + name in self.truth.gradients:
-                part = parts[i] if i < len(parts) else None
+                part = said[i] if i < len(said) else None
                 if part is None:
                     message = f"the pullback gave no cotangent for {name}; it gives one for each array, in order"
                     raise _Malformed(Finding("wrong", "arity", "d" + name, message))
                 found["d" + name] = self._well_formed("d" + name, part)
         return found
 
-    def _well_formed(self, name: str, got: Any) -> np.ndarray:
-        """The array that was given for an output; wrong shape or dtype ends the case."""
+    def _well_formed(self, name: str, got: np.ndarray | NotAnArray | None) -> np.ndarray:
+        """The array that was given for an output; none, or one of wrong shape or dtype, ends the case."""
         expected = self.truth.pairs[name].value
-        array = np.asarray(got)
         self.judgement.checks += 2
-        if array.shape != expected.shape:
-            message = f"{name} has shape {array.shape}; expected {expected.shape}"
-            raise _Malformed(Finding("wrong", "shape", name, message, list(expected.shape), list(array.shape)))
-        if array.dtype != self.dtype:
-            message = f"{name} has dtype {array.dtype}; expected {self.dtype}, that of the inputs"
-            raise _Malformed(Finding("wrong", "dtype", name, message, str(self.dtype), str(array.dtype)))
-        return np.array(array)
+        if not isinstance(got, np.ndarray):
+            what = "None" if got is None else f"of type {got.what}"
+            message = f"{name} is {what}; expected an array of shape {expected.shape}"
+            raise _Malformed(Finding("wrong", "type", name, message, list(expected.shape), what))
+        if got.shape != expected.shape:
+            message = f"{name} has shape {got.shape}; expected {expected.shape}"
+            raise _Malformed(Finding("wrong", "shape", name, message, list(expected.shape), list(got.shape)))
+        if got.dtype != self.dtype:
+            message = f"{name} has dtype {got.dtype}; expected {self.dtype}, that of the inputs"
+            raise _Malformed(Finding("wrong", "dtype", name, message, str(self.dtype), str(got.dtype)))
+        return got
 
     # -- the checks ---------------------------------------------------------------------------------------------------
 
@@ -250,37 +254,49 @@ class _Trial:
                 ratio = np.where(finite & ~np.isfinite(wide), 0.0, ratio)
         return ratio, np.where(ratio > 1, np.where(np.isfinite(miss), miss, np.inf), 0.0)
 
-    def _unchanged(self, inputs: Arrays, dy: np.ndarray) -> None:
+    def _unchanged(self) -> None:
         names = (*self.layer.arrays, "dy")
-        for name, before, after in zip(names, (*self.arrays, self.dy), (*inputs, dy), strict=True):
+        for name, before, after in zip(names, (*self.arrays, self.dy), self.answers.inputs or (), strict=False):
             if before is None:
                 continue
             self.judgement.checks += 1
-            if np.ascontiguousarray(before).tobytes() != np.ascontiguousarray(after).tobytes():
-                message = f"{name} was changed by the call"
-                self._found(Finding("wrong", "mutation", name, message, before, np.array(after)))
+            if not (isinstance(after, np.ndarray) and _same(before, after)):
+                self._found(Finding("wrong", "mutation", name, f"{name} was changed by the call", before, after))
 
-    def _repeatable(self, pullback: Any, first: dict[str, np.ndarray]) -> None:
-        _dirty_memory(self.dy, *self.arrays)
-        again = self._cotangents(pullback(laid_out(self.dy, "contiguous")))
-        for name, got in again.items():
-            self._agree("repeatability", name, first[name], got, "a second call of the pullback gives another answer")
+    def _repeatable(self, first: dict[str, np.ndarray]) -> None:
+        if self.answers.again is not None:
+            for name, got in self._cotangents(self.answers.again).items():
+                message = "a second call of the pullback gives another answer"
+                self._agree("repeatability", name, first[name], got, message)
 
-    def _linear(self, pullback: Any, first: dict[str, np.ndarray]) -> None:
+    def _linear(self, first: dict[str, np.ndarray]) -> None:
         """pullback(-2 dy) = -2 pullback(dy): the factor is exact, so nothing but rounding may differ."""
-        if self.case.values in ("tiny", "nan", "infinite"):
-            return
-        scaled = self._cotangents(pullback(np.asarray(self.dy * self.dtype.type(-2)).astype(self.dtype)))
-        for name, got in scaled.items():
-            half = np.asarray(got * self.dtype.type(-0.5)).astype(self.dtype)
-            message = "the pullback is not linear: pullback(-2 dy) is not -2 pullback(dy)"
-            self._agree("linearity", name, first[name], half, message)
+        if self.answers.scaled is not None:
+            for name, got in self._cotangents(self.answers.scaled).items():
+                half = np.asarray(got * self.dtype.type(-0.5)).astype(self.dtype)
+                message = "the pullback is not linear: pullback(-2 dy) is not -2 pullback(dy)"
+                self._agree("linearity", name, first[name], half, message)
 
     def _same_value_again(self, first: dict[str, np.ndarray]) -> None:
-        _dirty_memory(self.dy, *self.arrays)
-        value, _ = self._answer(self._inputs())
-        for name, got in self._outputs(value).items():
-            self._agree("repeatability", name, first[name], got, "a second call of the layer gives another answer")
+        if self.answers.value_again is not None:
+            for name, got in self._outputs(self.answers.value_again).items():
+                message = "a second call of the layer gives another answer"
+                self._agree("repeatability", name, first[name], got, message)
+
+    def _kept(self, value: Said, cotangents: Said) -> None:
+        """What was returned stays as it is: no later call writes into it."""
+        if self.answers.kept is None:
+            return
+        kept_value, kept_cotangents = self.answers.kept
+        pairs = [
+            *zip(self.truth.outputs, value, kept_value, strict=False),
+            *zip(("d" + name for name in self.layer.arrays), cotangents, kept_cotangents, strict=False),
+        ]
+        for name, before, after in pairs:
+            self.judgement.checks += 1
+            if isinstance(before, np.ndarray) and isinstance(after, np.ndarray) and not _same(before, after):
+                message = f"{name} was changed by a later call, after it had been returned"
+                self._found(Finding("wrong", "repeatability", name, message, before, after))
 
     def _agree(self, check: str, name: str, first: np.ndarray, got: np.ndarray, message: str) -> None:
         """Two answers to one question differ by no more than both may be off."""
@@ -306,24 +322,27 @@ class _Malformed(Exception):
         self.finding = finding
 
 
-def _dirty_memory(*like: np.ndarray | None) -> None:
-    """Leave NaN in freed memory of the sizes that the target will ask for: who reads what it never wrote shows."""
-    blocks = [np.full(x.shape, np.nan) for x in like if x is not None for _ in range(2)]
-    blocks += [np.full(x.shape, np.nan, np.float32) for x in like if x is not None for _ in range(2)]
-    del blocks
+def _same(before: np.ndarray, after: np.ndarray) -> bool:
+    """Equal to the last bit, NaN included."""
+    return (
+        before.shape == after.shape and np.ascontiguousarray(before).tobytes() == np.ascontiguousarray(after).tobytes()
+    )
 
 
-def judge_refusals(function: LayerFunction, layer_name: str, dtype: str) -> Judgement:
+def judge_refusals(function: LayerFunction | Asked, layer_name: str, dtype: str) -> Judgement:
     """What must be refused is refused: every call of the layer's list has to raise."""
     layer, judgement = LAYERS[layer_name], Judgement()
     for refusal in layer.refusals:
         case = Case(layer_name, dtype, refusal.shapes, refusal.configuration)
         judgement.checks += 1
-        with jax.enable_x64(dtype == "float64"), _unwarned():
-            try:
-                function(*case.arrays(), **refusal.configuration)
-            except Exception:
-                continue
+        answers = ask(function, Question(case.arrays(), refusal.configuration, None, wide=dtype == "float64"))
+        if answers.raised is not None or answers.unsupported:
+            continue
+        if answers.lost is not None:
+            verdict, message = answers.lost
+            text = f"{message}, where it must refuse: {refusal.why}"
+            judgement.findings.append(Finding(verdict, "refusal", "y", text, "an exception", message))
+            continue
         message = f"accepted what it must refuse: {refusal.why}"
         shapes = [None if s is None else list(s) for s in refusal.shapes]
         got = f"a value, for arrays of shapes {shapes} with {refusal.configuration}"

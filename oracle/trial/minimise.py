@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from oracle.layers import LAYERS
+from oracle.trial.answers import Arrays, LayerFunction
 from oracle.trial.case import Case
-from oracle.trial.judge import Arrays, Finding, drawn, judge
-from oracle.trial.target import LayerFunction
+from oracle.trial.judge import Finding, drawn, judge
 
 
 def simplified(

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from oracle.layers import LAYERS
+from oracle.trial.answers import Arrays
 from oracle.trial.case import Case
-from oracle.trial.judge import Arrays, Finding
+from oracle.trial.judge import Finding
 from reports.results import Array
 
 

@@ -24,12 +24,13 @@ from hypothesis.errors import HypothesisException
 
 from oracle import __version__
 from oracle.layers import LAYERS
+from oracle.trial.answers import LayerFunction
 from oracle.trial.case import Case, cases, edge_cases
 from oracle.trial.diagnose import diagnose
 from oracle.trial.judge import Finding, Judgement, drawn, judge, judge_refusals
 from oracle.trial.minimise import simplified
 from oracle.trial.reproduce import as_array, script
-from oracle.trial.target import LayerFunction, resolve
+from oracle.trial.target import resolve
 from reports.results import Discrepancy, Environment, Results, Trial, Worst, worst_verdict
 
 SHRINKING_SECONDS = 20.0

@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from oracle.layers import LAYERS
-
-LayerFunction = Callable[..., tuple[Any, Callable[[Any], Any]]]
+from oracle.trial.answers import LayerFunction
 
 # A built-in target is where its members are, and what to make of them.
 BUILT_IN = {
