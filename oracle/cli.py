@@ -74,18 +74,27 @@ def run(
     examples: Annotated[int, typer.Option(help="Cases a layer and dtype.")] = 100,
     seed: Annotated[int, typer.Option(help="Everything drawn follows from it.")] = 0,
     jobs: Annotated[int, typer.Option(help="Worker processes; 0: one a core.")] = 0,
-    timeout: Annotated[float, typer.Option(help="Seconds that one layer of one target may take.")] = 3600.0,
+    executor: Annotated[str, typer.Option(help="processes (of this machine) or dask.")] = "processes",
+    scheduler: Annotated[str | None, typer.Option(help="The address of Dask's scheduler; else a local one.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, gpu, tpu or a name; by default what there is.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that one case may take.")] = 60.0,
+    memory: Annotated[int, typer.Option(help="MiB that a target may take beyond what its import took.")] = 4096,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR, where it was cut off.")] = False,
     expect: Annotated[Path | None, typer.Option(help="Known discrepancies: 'target layer dtype' a line.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML here.")] = None,
     out: Out = Path("backproof-report"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the results here.")] = None,
 ) -> None:
     """Put targets on trial."""
     from oracle.layers import LAYERS
     from oracle.trial.case import DTYPES
+    from oracle.trial.executors import ExecutorError
     from oracle.trial.expect import mark_expected, read_expected
+    from oracle.trial.isolate import Limits
     from oracle.trial.run import Options
     from oracle.trial.run import run as run_trials
-    from oracle.trial.target import TargetError, resolve
+    from oracle.trial.store import Store, StoreError
+    from oracle.trial.target import TargetError
     from oracle.truth import Uninterpretable
 
     chosen = _listed("layer", layers, tuple(LAYERS)) or tuple(LAYERS)
@@ -94,20 +103,23 @@ def run(
         raise Refused("--dtype is empty; choose from " + ", ".join(DTYPES))
     _at_least("--examples", examples, 1)
     _at_least("--jobs", jobs, 0)
+    _at_least("--memory", memory, 64)
     if not timeout > 0:
         raise Refused(f"--timeout must be more than 0, got {timeout:g}")
+    if executor not in ("processes", "dask"):
+        raise Refused(f"--executor must be processes or dask, got {executor!r}")
+    if scheduler is not None and executor != "dask":
+        raise Refused("--scheduler is of --executor dask alone")
     known = _or_refuse(lambda: read_expected(expect, tuple(LAYERS)), OSError, ValueError) if expect else None
     _writable(out)
-    if json_file is not None:
-        _writable(json_file.parent)
-    targets = tuple(dict.fromkeys(target))
-    for name in targets:
-        try:
-            resolve(name)
-        except TargetError as error:
-            raise Refused(str(error)) from None
+    for file in (json_file, junit):
+        if file is not None:
+            _writable(file.parent)
     workers = jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else jobs or os.cpu_count() or 1
-    options = Options(targets, chosen, dtypes, examples, seed, workers, timeout)
+    limits = Limits(timeout, memory, device)
+    options = Options(
+        tuple(dict.fromkeys(target)), chosen, dtypes, examples, seed, limits, workers, executor, scheduler
+    )
 
     console = Console(stderr=True)
     bar = Progress(
@@ -115,17 +127,27 @@ def run(
         disable=not console.is_terminal, transient=True,
     )  # fmt: skip
     with bar:
-        task = bar.add_task("on trial", total=len(targets) * len(chosen))
+        task = bar.add_task("on trial", total=None)
 
-        def advance(trials: list[Trial]) -> None:
-            bar.update(task, advance=1, description=f"{trials[0].target} {trials[0].layer}")
+        def advance(trial: Trial, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"{trial.target} {trial.layer} {trial.dtype}")
 
-        results = _or_refuse(lambda: run_trials(options, advance), Uninterpretable)
+        def stored_run() -> Results:
+            store = Store(out, options.identity(), resume)
+            try:
+                return run_trials(options, store, advance)
+            finally:
+                store.close()
+
+        results = _or_refuse(stored_run, StoreError, TargetError, ExecutorError, Uninterpretable)
     if known is not None:
         mark_expected(results, known)
-    _store(results, out, json_file)
+    _write(results, out, json_file, junit)
     _summary(results)
     typer.echo(f"\n{out / 'results.json'}\n{out / 'index.html'}")
+    if results.interrupted:
+        typer.echo("backproof: interrupted; what is finished is stored, --resume goes on", err=True)
+        raise typer.Exit(130)
     if results.failing:
         raise typer.Exit(1)
 
@@ -230,9 +252,9 @@ def replay(
     results: Annotated[Path, typer.Option(help="Where it is stored.")] = Path("backproof-report/results.json"),
 ) -> None:
     """Run one stored discrepancy again and print it; exit code 0 where it no longer occurs."""
-    from oracle.testing import described
     from oracle.trial.replay import run_again
     from oracle.trial.target import TargetError
+    from reports.text import described
 
     loaded = _or_refuse(lambda: load(results), ResultsError)
     stored = [(t, d) for t in loaded.trials for d in t.discrepancies if d.id == identity]
@@ -289,13 +311,20 @@ def _writable(directory: Path) -> None:
         raise Refused(f"{directory} cannot be written: {error.strerror}") from None
 
 
-def _store(results: Results, out: Path, json_file: Path | None) -> None:
-    from reports import html
+def _write(results: Results, out: Path, json_file: Path | None, junit: Path | None) -> None:
+    """The results as JSON and HTML; as JUnit XML, and as Markdown in GitHub Actions, where they are asked for."""
+    from reports import html, text
 
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
     try:
         for path in [out / "results.json", *([json_file] if json_file else [])]:
             path.write_text(results.to_json(), encoding="utf-8")
         html.write(html.render([results]), out)
+        if junit is not None:
+            junit.write_bytes(text.junit(results))
+        if summary:
+            with open(summary, "a", encoding="utf-8") as file:
+                file.write(text.markdown(results))
     except OSError as error:
         raise Refused(f"{error.filename} cannot be written: {error.strerror}") from None
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from oracle.layers import LAYERS
 from oracle.trial.case import DTYPES
-from oracle.trial.run import examine_function
-from reports.html import shown
-from reports.results import Discrepancy
+from oracle.trial.examine import examine_function
+from reports.text import described
 
 
 def assert_conforms(
@@ -36,27 +35,7 @@ def assert_conforms(
         raise ValueError(f"there is no dtype {dtype!r}; there are {', '.join(DTYPES)}")
     if examples < 1:
         raise ValueError(f"examples must be at least 1, got {examples}")
-    trial = examine_function(getattr(function, "__name__", "function"), function, layer, dtype, examples, seed)
+    trial = examine_function(getattr(function, "__name__", "function"), function, layer, dtype, examples, seed).trial
     if trial.discrepancies:
         found = "\n\n".join(map(described, trial.discrepancies))
         raise AssertionError(f"{layer} in {dtype} is {trial.verdict}\n\n{found}")
-
-
-def described(discrepancy: Discrepancy) -> str:
-    """A discrepancy as a person reads it: what is wrong, on which numbers, and why where that is known."""
-    options = ", ".join(f"{key}={value!r}" for key, value in discrepancy.configuration.items()) or "(defaults)"
-    lines = [f"{discrepancy.verdict}, {discrepancy.check} of {discrepancy.output}: {discrepancy.message}"]
-    if discrepancy.diagnosis:
-        lines.append(f"diagnosis: {discrepancy.diagnosis}")
-    lines.append(f"configuration: {options}")
-    for name, array in discrepancy.arrays.items():
-        if array is not None:
-            lines += [f"{name} =", _indented(shown(array))]
-    for what, value in (("expected", discrepancy.expected), ("got", discrepancy.got)):
-        if value is not None:
-            lines += [f"{what} {discrepancy.output} =", _indented(shown(value))]
-    return "\n".join(lines)
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -92,7 +92,13 @@ class Environment(_Strict):
     numpy: str
     jax: str
     platform: str
-    devices: list[str]
+    devices: list[str] = Field(description="what JAX sees where the targets run")
+    ran_on: dict[str, str] = Field({}, description="the device that each target computed on")
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether there was anything but a CPU."""
+        return any(not device.startswith("cpu") for device in (*self.devices, *self.ran_on.values()))
 
 
 class Results(_Strict):
@@ -108,6 +114,7 @@ class Results(_Strict):
     options: dict[str, Any]
     environment: Environment
     trials: list[Trial]
+    interrupted: bool = Field(False, description="some trials are missing; --resume goes on")
     unmet: list[str] = Field([], description="lines of the file of --expect that no longer occur")
 
     def to_json(self) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oracle import adapters
-from oracle.trial.run import Examination
+from oracle.trial.examine import Examination
 
 
 def verdict(layer, name, dtype="float64", examples=60):

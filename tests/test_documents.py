@@ -11,7 +11,8 @@ import pytest
 
 import reference
 from oracle.documents.judge import judge_claim
-from oracle.trial.run import examine
+from oracle.trial.examine import examine_function
+from oracle.trial.target import resolve
 
 CLAIMS = {claim.id: claim for claim in reference.CLAIMS}
 WRONG = [claim.id for claim in reference.CLAIMS if claim.corrected is not None]
@@ -97,7 +98,8 @@ def test_claims_and_trial_agree(number, kind, layer, dtype):
     """The trial finds a document's layer wrong exactly where a claim about its program fails; corrected, it conforms."""
     module = reference.MODULES[number]
     slips = {claim.layer for claim in module.CLAIMS if claim.tried}
-    (trial,) = examine(f"{module.__name__}:{kind}", layer, (dtype,), 100, 0)
+    name = f"{module.__name__}:{kind}"
+    trial = examine_function(name, resolve(name).layer(layer), layer, dtype, 100, 0).trial
     assert trial.verdict == ("wrong" if kind == "AS_WRITTEN" and layer in slips else "conforms")
     assert trial.examples > trial.unsupported
 
@@ -105,7 +107,9 @@ def test_claims_and_trial_agree(number, kind, layer, dtype):
 def test_reference_is_a_target_that_offers_each_layer_of_the_documents():
     offered = set().union(*(module.AS_WRITTEN for module in reference.MODULES.values()))
     assert set(reference.AS_WRITTEN) == offered
-    (trial,) = examine("reference", "group_norm", ("float64",), 100, 0)
+    trial = examine_function(
+        "reference", resolve("reference").layer("group_norm"), "group_norm", "float64", 100, 0
+    ).trial
     assert trial.verdict == "wrong"
 
 

@@ -13,30 +13,48 @@ import numpy as np
 LayerFunction = Callable[..., tuple[Any, Callable[[Any], Any]]]
 
 
-def compiled(function: LayerFunction) -> LayerFunction:
+def device_named(name: str | None) -> Any:
+    """JAX's device of a name (cpu, gpu, tpu, gpu:1), its default without one; raises LookupError where there is none."""
+    kind, _, number = (name or jax.default_backend()).partition(":")
+    there = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
+    try:
+        return jax.devices(kind)[int(number or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        raise LookupError(f"there is no device {name!r}; JAX has {there}") from None
+
+
+def compiled(function: LayerFunction, device: Any = None) -> LayerFunction:
     """Jit ``(arrays, dy) -> (value, cotangents)`` once a configuration; products at full precision on accelerators."""
+
+    @functools.lru_cache(maxsize=64)
+    def program(items: tuple[tuple[str, Any], ...]) -> tuple[Any, Any]:
+        def first(present: Any) -> Any:
+            value, _ = function(*present, **dict(items))
+            return value[0] if isinstance(value, tuple) else value
+
+        def whole(present: Any, dy: Any) -> Any:
+            value, pullback = function(*present, **dict(items))
+            return value, pullback(dy)
+
+        return first, jax.jit(whole)
 
     @functools.wraps(function)
     def layer(*arrays: np.ndarray | None, **configuration: Any) -> tuple[Any, Callable[[Any], Any]]:
-        present = [None if x is None else jnp.asarray(np.ascontiguousarray(x).reshape(x.shape)) for x in arrays]
-
-        def whole(present: Any, dy: Any) -> Any:
-            value, pullback = function(*present, **configuration)
-            return value, pullback(dy)
-
-        def first(value: Any) -> Any:
-            return value[0] if isinstance(value, tuple) else value
-
+        present = [None if x is None else _put(x, device) for x in arrays]
+        first, whole = program(tuple(configuration.items()))
         with jax.default_matmul_precision("highest"):
-            shape = jax.eval_shape(lambda present: first(function(*present, **configuration)[0]), present)
-            program = jax.jit(whole)
-            value, _ = program(present, jnp.zeros(shape.shape, shape.dtype))
+            shape = jax.eval_shape(first, present)
+            value, _ = whole(present, jnp.zeros(shape.shape, shape.dtype, device=device))
 
         def pullback(dy: np.ndarray) -> Any:
             with jax.default_matmul_precision("highest"):
-                _, cotangents = program(present, jnp.asarray(dy))
+                _, cotangents = whole(present, _put(dy, device))
             return tuple(None if x is None else np.asarray(x) for x in cotangents)
 
         return jax.tree.map(np.asarray, value), pullback
 
     return layer
+
+
+def _put(x: np.ndarray, device: Any) -> Any:
+    return jax.device_put(np.ascontiguousarray(x).reshape(x.shape), device)

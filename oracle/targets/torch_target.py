@@ -15,14 +15,30 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+DEVICE = torch.device("cpu")
+
+
+def use_device(name: str | None) -> str:
+    """Run on a device (cpu, gpu, or PyTorch's own name) from here on, by default on its accelerator; gives its name.
+
+    Raises LookupError where PyTorch has no such device.
+    """
+    global DEVICE
+    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name is None else name.replace("gpu", "cuda")
+    try:
+        DEVICE = torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError):
+        raise LookupError(f"PyTorch has no device {name!r} here") from None
+    return f"cuda: {torch.cuda.get_device_name(DEVICE)}" if DEVICE.type == "cuda" else str(DEVICE)
+
 
 def _tensor(x: np.ndarray) -> torch.Tensor:
-    """A tensor over x's own memory and strides, where PyTorch can express them."""
+    """A tensor over x's own memory and strides, where PyTorch can express them; on another device, a copy."""
     if any(stride < 0 for stride in x.strides):
         x = x.copy()
     if x.dtype == ml_dtypes.bfloat16:
-        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(x)
+        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16).to(DEVICE)
+    return torch.from_numpy(x).to(DEVICE)
 
 
 def _array(x: torch.Tensor) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,19 +9,22 @@ import numpy as np
 from oracle.layers import LAYERS
 from oracle.trial.answers import Arrays, LayerFunction
 from oracle.trial.case import Case
-from oracle.trial.judge import Finding, drawn, judge
+from oracle.trial.judge import Asked, Finding, drawn, judge
 
 
 def simplified(
-    function: LayerFunction, case: Case, finding: Finding, seconds: float = 5.0
+    function: LayerFunction | Asked, case: Case, finding: Finding, attempts: int = 400
 ) -> tuple[Arrays, np.ndarray, Finding]:
     """Arrays, cotangent and finding of a case, its values replaced by simpler ones wherever the finding remains."""
     arrays, dy, _ = drawn(case)
     arrays, dy = [None if x is None else x.copy() for x in arrays], dy.copy()
-    until = time.monotonic() + seconds
 
     def still(candidate: Arrays, cotangent: np.ndarray) -> Finding | None:
+        nonlocal attempts
+        attempts -= 1
         found = judge(function, case, candidate, cotangent).findings
+        if any(f.verdict == "timed_out" for f in found):
+            attempts = 0
         return next((f for f in found if f.signature == finding.signature), None)
 
     layer = LAYERS[case.layer]
@@ -33,7 +35,7 @@ def simplified(
         if current is None or not free[i]:
             continue
         for simpler in _simpler(current):
-            if time.monotonic() > until:
+            if attempts <= 0:
                 break
             trial = [*everything[:i], simpler, *everything[i + 1 :]]
             again = still(trial[:-1], np.asarray(trial[-1]))
@@ -47,7 +49,7 @@ def simplified(
             for value in (0, 1):
                 now = everything[i]
                 assert now is not None
-                if time.monotonic() > until or now[place] in (0, 1):
+                if attempts <= 0 or now[place] in (0, 1):
                     break
                 simpler = now.copy()
                 simpler[place] = value

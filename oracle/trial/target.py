@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from oracle.layers import LAYERS
-from oracle.trial.answers import LayerFunction
+from oracle.trial.answers import LayerFunction, named
 
 # A built-in target is where its members are, and what to make of them.
 BUILT_IN = {
     "impl": ("impl.functional", ""),
     "impl:jax": ("impl.functional", "jax"),
     "reference": ("reference:AS_WRITTEN", ""),
-    "torch": ("oracle.targets.torch_target", ""),
+    "torch": ("oracle.targets.torch_target", "torch"),
     "jax": ("oracle.targets.jax_target", "jax"),
 }
 
@@ -27,14 +28,25 @@ class TargetError(Exception):
 
 
 class Target:
-    """A named implementation: ``layer(name)`` is a callable ``(*arrays, **configuration) -> (value, pullback)``."""
+    """A named implementation: ``layer(name)`` is a callable ``(*arrays, **configuration) -> (value, pullback)``.
 
-    def __init__(self, name: str, members: Any, style: str = "") -> None:
+    ``ran_on`` is the device that it computes on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        members: Any,
+        place: Callable[[LayerFunction], LayerFunction] | None = None,
+        ran_on: str = "cpu",
+    ) -> None:
         self.name = name
+        self.ran_on = ran_on
         self._members = members
-        self._style = style
+        self._place = place
+        self.layer = functools.cache(self._layer)  # what has been compiled stays so
 
-    def layer(self, name: str) -> LayerFunction | None:
+    def _layer(self, name: str) -> LayerFunction | None:
         """The target's implementation of a layer, or None where it has none."""
         if isinstance(self._members, Mapping):
             member = self._members.get(name)
@@ -44,19 +56,18 @@ class Target:
             return None
         vjp = getattr(member, "vjp", None)
         function: LayerFunction = member if vjp is None else vjp
-        if self._style == "jax":
-            from oracle.targets.compiled import compiled
-
-            return compiled(function)
-        return function
+        return self._place(function) if self._place else function
 
     def offered(self) -> list[str]:
         """The layers that it offers."""
         return [name for name in LAYERS if self.layer(name) is not None]
 
 
-def resolve(name: str) -> Target:
-    """The target of a name; raises TargetError, in one line, where it cannot be imported or offers no layer."""
+def resolve(name: str, device: str | None = None) -> Target:
+    """The target of a name; raises TargetError, in one line, where it cannot be imported or offers no layer.
+
+    ``device`` (cpu, gpu, tpu, or a name such as gpu:1) is where JAX and PyTorch run it; by default their accelerator.
+    """
     path, style = BUILT_IN.get(name, (name, ""))
     where, _, attribute = path.partition(":")
     members = _from_file(name, Path(where)) if where.endswith(".py") else _imported(name, where)
@@ -64,10 +75,32 @@ def resolve(name: str) -> Target:
         if not hasattr(members, part):
             raise TargetError(f"target {name}: {where} has no attribute {attribute!r}")
         members = getattr(members, part)
-    target = Target(name, members, style)
+    try:
+        target = Target(name, members, *_placed(members, style, device))
+    except LookupError as error:
+        raise TargetError(f"target {name}: {error.args[0]}") from None
     if not target.offered():
         raise TargetError(f"target {name} offers none of the layers ('backproof layers' lists them)")
     return target
+
+
+def _placed(
+    members: Any, style: str, device: str | None
+) -> tuple[Callable[[LayerFunction], LayerFunction] | None, str]:
+    """What puts a layer on the device, and the device's name; raises LookupError where it is not there."""
+    if style == "torch":
+        return None, members.use_device(device)
+    if style != "jax" and device is None:
+        return None, "cpu"
+    import jax
+
+    from oracle.targets.compiled import compiled, device_named
+
+    chosen = device_named(device)
+    if style == "jax":
+        return functools.partial(compiled, device=chosen), f"{chosen.platform}: {chosen.device_kind}"
+    jax.config.update("jax_default_device", chosen)
+    return None, "cpu"
 
 
 def _imported(name: str, module: str) -> Any:
@@ -78,8 +111,8 @@ def _imported(name: str, module: str) -> Any:
     except ModuleNotFoundError as error:
         extra = "; pip install torch" if error.name == "torch" else ""
         raise TargetError(f"target {name} cannot be imported: no module named {error.name!r}{extra}") from None
-    except Exception as error:
-        raise TargetError(f"target {name} cannot be imported: {type(error).__name__}: {_line(error)}") from None
+    except (Exception, SystemExit) as error:
+        raise TargetError(f"target {name} cannot be imported: {named(error)}") from None
 
 
 def _from_file(name: str, path: Path) -> Any:
@@ -90,10 +123,6 @@ def _from_file(name: str, path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise TargetError(f"target {name} cannot be imported: {type(error).__name__}: {_line(error)}") from None
+    except (Exception, SystemExit) as error:
+        raise TargetError(f"target {name} cannot be imported: {named(error)}") from None
     return module
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or ["(no message)"])[0]

@@ -3,8 +3,9 @@
 import pytest
 
 from oracle.layers import LAYERS
+from oracle.trial.examine import Examination, examine_function
 from oracle.trial.judge import judge_refusals
-from oracle.trial.run import Examination, Options, examine
+from oracle.trial.run import Options
 from tests.faults.planted import FAULTS, planted
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -34,10 +35,8 @@ def test_fault_is_found(fault, tmp_path):
 
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.diagnosis], ids=lambda fault: f"{fault.layer}: {fault.what}")
-def test_fault_is_named(fault, tmp_path, monkeypatch):
-    members = planted(fault, tmp_path)
-    target = f"{members.__name__}"
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (trial,) = examine(target, fault.layer, ("float64",), 60, 0)
+def test_fault_is_named(fault, tmp_path):
+    layer = getattr(planted(fault, tmp_path), fault.layer).vjp
+    trial = examine_function("planted", layer, fault.layer, "float64", 60, 0).trial
     said = [d.diagnosis for d in trial.discrepancies if d.diagnosis]
     assert any(fault.diagnosis in sentence for sentence in said), (said, [d.message for d in trial.discrepancies])

@@ -1,0 +1,168 @@
+"""Where trials are done: in worker processes of this machine, or on a cluster of Dask."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import pebble
+
+from oracle.trial.examine import Outcome, Task, examine
+from oracle.trial.isolate import Limits, Offer, TargetProcess
+
+ATTEMPTS = 3  # a worker dies of the machine, not of a target: what it did is done again
+
+
+class ExecutorError(Exception):
+    """Work that cannot be done; the message is one line for the user."""
+
+
+def prepare(targets: Sequence[str], limits: Limits) -> tuple[dict[str, Offer], tuple[str, ...]]:
+    """What each target offers, and the devices that JAX sees; raises TargetError for one that cannot be had."""
+    _on_the_host()
+    offers: dict[str, Offer] = {}
+    devices: tuple[str, ...] = ()
+    for target in targets:
+        process = TargetProcess(target, limits)
+        offers[target] = process.offer()
+        devices = devices or process.devices()
+        process.close()
+    return offers, devices
+
+
+def _on_the_host() -> None:
+    """The truth is computed on the CPU, whatever the targets run on."""
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _examine(task: Task) -> Outcome:
+    _on_the_host()
+    return examine(task)
+
+
+class Processes:
+    """Worker processes of this machine."""
+
+    def __init__(self, jobs: int) -> None:
+        self._pool = pebble.ProcessPool(max_workers=jobs, context=multiprocessing.get_context("spawn"))
+
+    def call(self, function: Any, *args: Any) -> Any:
+        """Do one thing in a worker."""
+        return self._pool.schedule(function, args=args).result()
+
+    def outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """The outcomes, as they come."""
+        attempts = dict.fromkeys(tasks, 0)
+        waiting = {self._pool.schedule(_examine, args=(task,)): task for task in tasks}
+        while waiting:
+            done, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                task = waiting.pop(future)
+                try:
+                    yield future.result()
+                except pebble.ProcessExpired as died:
+                    attempts[task] += 1
+                    if attempts[task] == ATTEMPTS:
+                        what = f"{task.target} {task.layer} {task.dtype}"
+                        raise ExecutorError(f"the worker for {what} died {ATTEMPTS} times ({died.exitcode})") from None
+                    waiting[self._pool.schedule(_examine, args=(task,))] = task
+
+    def close(self) -> None:
+        """Let the workers end."""
+        self._pool.close()
+        self._pool.join()
+
+    def stop(self) -> None:
+        """End the workers at once."""
+        self._pool.stop()
+        self._pool.join()
+
+
+class Dask:
+    """A cluster of Dask: one that exists, by its scheduler's address, or a local one of so many workers."""
+
+    def __init__(self, jobs: int, scheduler: str | None) -> None:
+        try:
+            import dask
+            from distributed import Client, LocalCluster
+        except ModuleNotFoundError as error:
+            raise ExecutorError(
+                f"--executor dask needs Dask: no module {error.name}; pip install 'backproof[dask]'"
+            ) from None
+        self._cluster: Any = None
+        if scheduler is None:
+            dask.config.set({"distributed.worker.daemon": False})
+            self._cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+        try:
+            self._client = Client(self._cluster or scheduler, timeout=20)
+        except (OSError, ValueError) as error:
+            raise ExecutorError(f"there is no Dask scheduler at {scheduler}: {error}") from None
+
+    def call(self, function: Any, *args: Any) -> Any:
+        """Do one thing in a worker."""
+        return self._client.submit(function, *args, pure=False).result()
+
+    def outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """The outcomes, as they come; the cluster does again what a worker that it lost had begun."""
+        from distributed import as_completed
+        from distributed.scheduler import KilledWorker
+
+        futures = self._client.map(_examine, tasks, pure=False, retries=ATTEMPTS)
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except KilledWorker as died:
+                raise ExecutorError(f"Dask lost its workers: {died}") from None
+
+    def close(self) -> None:
+        """Leave the cluster, and end it where it is ours."""
+        self._client.close()
+        if self._cluster is not None:
+            self._cluster.close()
+
+    stop = close
+
+
+@contextmanager
+def executor(kind: str, jobs: int, scheduler: str | None) -> Iterator[Processes | Dask]:
+    """The executor of a name; its workers end with it."""
+    with _worker_environment():
+        chosen = Processes(jobs) if kind == "processes" else Dask(jobs, scheduler)
+        try:
+            yield chosen
+        except BaseException:
+            chosen.stop()
+            raise
+        chosen.close()
+
+
+@contextmanager
+def _worker_environment() -> Iterator[None]:
+    """Workers use one thread each, since the processes fill the cores, and share an accelerator's memory.
+
+    What Hypothesis remembers between runs does not go into the user's directory.
+    """
+    wanted = {
+        "HYPOTHESIS_STORAGE_DIRECTORY": os.path.join(tempfile.gettempdir(), "backproof-hypothesis"),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
