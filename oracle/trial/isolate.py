@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.util import Finalize
@@ -55,6 +56,8 @@ class TargetProcess:
 
     def offer(self) -> Offer:
         """What it offers; raises TargetError, in one line, where it cannot be imported."""
+        if self._process is not None and not self._process.is_alive():
+            self.close()  # it died after its last answer, by what another target did
         try:
             offer: Offer | TargetError = self._call("offer", START_SECONDS)
         except _Lost as lost:
@@ -121,10 +124,19 @@ class TargetProcess:
         context: Any = multiprocessing.get_context(START_METHOD)
         if START_METHOD == "forkserver":
             context.set_forkserver_preload(LIBRARIES)
-        self._connection, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there, self.target, self.limits))
-        self._process.start()
-        there.close()
+        for attempt in range(3):
+            self._connection, there = context.Pipe()
+            process = context.Process(target=_serve, args=(there, self.target, self.limits))
+            try:
+                process.start()
+                break
+            except (OSError, EOFError):  # a target has just killed the server that forks
+                if attempt == 2:
+                    raise
+                time.sleep(0.5)
+            finally:
+                there.close()
+        self._process = process
         # multiprocessing joins its children at the end of this process, and this one ends at no one's word but ours.
         self._at_exit = Finalize(None, self._process.kill, exitpriority=1)
 
@@ -186,8 +198,7 @@ def _serve(connection: Connection, name: str, limits: Limits) -> None:
             answer = Answers(raised=text) if target else TargetError(f"target {name} cannot be imported: {text}")
         if os.getpid() != me:
             os._exit(0)  # a fork that the target has made came back here
-        if sys.stdout is None or sys.stdout.closed:
-            _own_output()
+        _own_output()
         connection.send(answer)
 
 
@@ -202,9 +213,15 @@ def _alone() -> None:
 
 
 def _own_output() -> None:
-    """What the target prints goes to standard error: standard output is the command's."""
-    os.dup2(2, 1)
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    """What the target prints goes to standard error, since standard output is the command's; put right if it was closed."""
+    try:
+        os.fstat(1)
+        torn = sys.stdout is None or sys.stdout.closed or sys.stdout is sys.__stdout__
+    except OSError:
+        torn = True
+    if torn:
+        os.dup2(2, 1)
+        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
 
 
 def _limit_memory(mebibytes: int) -> None:

@@ -142,8 +142,8 @@ class _Trial:
                 self._found(Finding("error", "error", "y", message, got=answers.raised))
 
     def _judge(self, value: Said, cotangents: Said) -> None:
-        outputs, gradients = self._outputs(value), self._cotangents(cotangents)
         self._unchanged()
+        outputs, gradients = self._outputs(value), self._cotangents(cotangents)
         if not self._compare_all(outputs, gradients):
             return
         self._repeatable(gradients)
