@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import multiprocessing
 import os
+import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 import pebble
+from hypothesis.errors import HypothesisDeprecationWarning
 
 from oracle.trial.examine import Outcome, Task, examine
 from oracle.trial.isolate import Limits, Offer, TargetProcess
@@ -25,7 +29,6 @@ class ExecutorError(Exception):
 
 def prepare(targets: Sequence[str], limits: Limits) -> tuple[dict[str, Offer], tuple[str, ...]]:
     """What each target offers, and the devices that JAX sees; raises TargetError for one that cannot be had."""
-    _on_the_host()
     offers: dict[str, Offer] = {}
     devices: tuple[str, ...] = ()
     for target in targets:
@@ -36,14 +39,22 @@ def prepare(targets: Sequence[str], limits: Limits) -> tuple[dict[str, Offer], t
     return offers, devices
 
 
-def _on_the_host() -> None:
-    """The truth is computed on the CPU, whatever the targets run on."""
+def _in(directory: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function in a worker, in the directory where targets are looked for.
+
+    The truth is computed on the CPU, whatever the targets run on.
+    """
+    try:
+        os.chdir(directory)
+    except OSError:
+        raise ExecutorError(
+            f"the worker on {platform.node()} has no {directory}, where targets are looked for"
+        ) from None
     jax.config.update("jax_platforms", "cpu")
-
-
-def _examine(task: Task) -> Outcome:
-    _on_the_host()
-    return examine(task)
+    with warnings.catch_warnings():
+        # Dask's own threads draw random numbers while Hypothesis looks on; nothing that is drawn here depends on them.
+        warnings.filterwarnings("ignore", "Do not use the `random` module", HypothesisDeprecationWarning)
+        return function(*args)
 
 
 class Processes:
@@ -54,12 +65,16 @@ class Processes:
 
     def call(self, function: Any, *args: Any) -> Any:
         """Do one thing in a worker."""
-        return self._pool.schedule(function, args=args).result()
+        return self._pool.schedule(_in, args=(os.getcwd(), function, *args)).result()
 
     def outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """The outcomes, as they come."""
+
+        def schedule(task: Task) -> Any:
+            return self._pool.schedule(_in, args=(os.getcwd(), examine, task))
+
         attempts = dict.fromkeys(tasks, 0)
-        waiting = {self._pool.schedule(_examine, args=(task,)): task for task in tasks}
+        waiting = {schedule(task): task for task in tasks}
         while waiting:
             done, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
@@ -71,7 +86,7 @@ class Processes:
                     if attempts[task] == ATTEMPTS:
                         what = f"{task.target} {task.layer} {task.dtype}"
                         raise ExecutorError(f"the worker for {what} died {ATTEMPTS} times ({died.exitcode})") from None
-                    waiting[self._pool.schedule(_examine, args=(task,))] = task
+                    waiting[schedule(task)] = task
 
     def close(self) -> None:
         """Let the workers end."""
@@ -100,20 +115,20 @@ class Dask:
             dask.config.set({"distributed.worker.daemon": False})
             self._cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
         try:
-            self._client = Client(self._cluster or scheduler, timeout=20)
+            self._client = Client(self._cluster or scheduler, timeout=10)
         except (OSError, ValueError) as error:
             raise ExecutorError(f"there is no Dask scheduler at {scheduler}: {error}") from None
 
     def call(self, function: Any, *args: Any) -> Any:
         """Do one thing in a worker."""
-        return self._client.submit(function, *args, pure=False).result()
+        return self._client.submit(_in, os.getcwd(), function, *args, pure=False).result()
 
     def outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """The outcomes, as they come; the cluster does again what a worker that it lost had begun."""
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
-        futures = self._client.map(_examine, tasks, pure=False, retries=ATTEMPTS)
+        futures = self._client.map(functools.partial(_in, os.getcwd(), examine), tasks, pure=False)
         for future in as_completed(futures):
             try:
                 yield future.result()

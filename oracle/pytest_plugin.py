@@ -1,0 +1,123 @@
+"""A plugin of pytest: ``pytest --backproof-target mine.py`` makes each layer and dtype of a target a test item.
+
+Loaded with pytest by its entry point, so nothing heavy is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from reports.results import Trial
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options."""
+    group = parser.getgroup("backproof", "put layers and their gradients on trial")
+    group.addoption(
+        "--backproof-target", action="append", default=[], metavar="TARGET",
+        help="impl, torch, jax, module[:attribute] or file.py[:attribute]; may be given several times",
+    )  # fmt: skip
+    group.addoption("--backproof-layers", default="", metavar="A,B", help="layers; by default all that it offers")
+    group.addoption("--backproof-dtype", default="float32,float64", metavar="A,B", help="dtypes")
+    group.addoption("--backproof-examples", type=int, default=100, metavar="N", help="cases a layer and dtype")
+    group.addoption("--backproof-seed", type=int, default=0, metavar="S", help="everything drawn follows from it")
+    group.addoption("--backproof-timeout", type=float, default=60.0, metavar="S", help="seconds for one case")
+    group.addoption("--backproof-memory", type=int, default=4096, metavar="MiB", help="what a target may take")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add the layers to what is collected, so that -k, xdist and reports see them as any test."""
+    if config.option.backproof_target:
+        for target in config.option.backproof_target:
+            items += TargetCollector.from_parent(session, name=target, nodeid=f"backproof::{target}").collect()
+
+
+class TargetCollector(pytest.Collector):
+    """The layers of a target."""
+
+    def collect(self) -> Iterator[LayerItem]:
+        """An item a layer and dtype; a target that cannot be had ends the session, in one line."""
+        from oracle.layers import LAYERS
+        from oracle.trial.case import DTYPES
+        from oracle.trial.isolate import Limits, TargetProcess
+        from oracle.trial.target import TargetError
+
+        option = self.config.option
+        limits = Limits(option.backproof_timeout, option.backproof_memory)
+        layers, dtypes = _names(option.backproof_layers), _names(option.backproof_dtype)
+        for what, chosen, there in (("layer", layers, LAYERS), ("dtype", dtypes, DTYPES)):
+            for name in chosen:
+                if name not in there:
+                    raise pytest.UsageError(f"backproof: there is no {what} {name!r}; there are {', '.join(there)}")
+        if option.backproof_examples < 1:
+            raise pytest.UsageError(f"backproof: at least 1 example, got {option.backproof_examples}")
+        process = TargetProcess(self.name, limits)
+        try:
+            offered = process.offer().layers
+        except TargetError as error:
+            raise pytest.UsageError(f"backproof: {error}") from None
+        finally:
+            process.close()
+        for layer in layers or offered:
+            for dtype in dtypes:
+                yield LayerItem.from_parent(self, name=f"{layer}[{dtype}]", layer=layer, dtype=dtype, limits=limits)
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+class NotConforming(AssertionError):
+    """A trial that found something."""
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__(f"{trial.layer} of {trial.target} in {trial.dtype} is {trial.verdict}")
+        self.trial = trial
+
+
+class LayerItem(pytest.Item):
+    """One layer of a target in one dtype, on trial in a process of its own."""
+
+    def __init__(self, *, layer: str, dtype: str, limits: Any, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.layer, self.dtype, self.limits = layer, dtype, limits
+        self.extra_keyword_matches.add("backproof")
+
+    def runtest(self) -> None:
+        """The trial."""
+        from oracle.trial.examine import Task, examine
+
+        assert self.parent is not None
+        option = self.config.option
+        examples, seed = option.backproof_examples, option.backproof_seed
+        trial = examine(Task(self.parent.name, self.layer, self.dtype, examples, seed, self.limits)).trial
+        if trial.verdict == "not_implemented":
+            pytest.skip(f"{trial.target} does not offer {trial.layer}")
+        if trial.discrepancies:
+            raise NotConforming(trial)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What a person can act on: the smallest case of each thing that is wrong."""
+        if not isinstance(excinfo.value, NotConforming):
+            return super().repr_failure(excinfo, style)
+        from reports.text import described
+
+        return "\n\n".join((str(excinfo.value), *map(described, excinfo.value.trial.discrepancies)))
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Where it is from, for the headline of a failure."""
+        assert self.parent is not None
+        return self.path, None, f"{self.parent.name}: {self.name}"
+
+
+@pytest.fixture
+def assert_conforms() -> Any:
+    """``oracle.testing.assert_conforms``: put one function on trial as a layer."""
+    from oracle.testing import assert_conforms
+
+    return assert_conforms
