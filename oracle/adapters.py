@@ -13,6 +13,7 @@ Put the results under the layers' names into a module or a mapping, and that is 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,8 +25,14 @@ Layer = Callable[..., tuple[Any, Callable[[Any], Any]]]
 def autograd_torch(function: Callable[..., Any]) -> Layer:
     """A function of PyTorch tensors, differentiated by PyTorch. Arrays of integers take no gradient.
 
-    >>> import torch  # doctest: +SKIP
-    >>> silu = autograd_torch(lambda x: x * torch.sigmoid(x))  # doctest: +SKIP
+    Example:
+
+        import torch
+
+        silu = autograd_torch(lambda x: x * torch.sigmoid(x))
+        y, pullback = silu(np.zeros(1, np.float32))
+        (dx,) = pullback(np.ones(1, np.float32))
+        assert dx == np.float32(0.5)
     """
     from oracle.targets.torch_target import differentiated
 
@@ -85,7 +92,7 @@ def forward_backward(forward: Callable[..., Any], backward: Callable[[Any, Any],
 
 
 def stateful(
-    make: Callable[..., Any],
+    layer_object: Any,
     *,
     parameters: Mapping[str, str] | None = None,
     gradients: Mapping[str, str] | None = None,
@@ -94,9 +101,12 @@ def stateful(
 ) -> Layer:
     """Objects whose forward keeps what backward reads, parameters and their gradients in attributes.
 
-    ``make(**configuration)`` gives a new object for each call. ``parameters`` names the attributes that the arrays
-    after x are put into, in order (``{"w": "weight", "b": "bias"}``; an array that is not given is put as None);
-    ``gradients`` those that hold their gradients after backward, which itself returns dx.
+    ``layer_object`` is a class or function that makes one from a configuration, ``layer_object(**configuration)``, or one
+    object, copied for each call: then an option is put into its attribute of the same name, and one that it lacks is not
+    offered.
+    ``parameters`` names the attributes that the arrays after x are put into, in order (``{"w": "weight", "b": "bias"}``;
+    an array that is not given is put as None); ``gradients`` those that hold their gradients after backward, which itself
+    returns dx.
 
     >>> class Scale:
     ...     def forward(self, x):
@@ -105,19 +115,30 @@ def stateful(
     ...     def backward(self, dy):
     ...         self.dfactor = (dy * self.x).sum()
     ...         return dy * self.factor
-    >>> layer = stateful(Scale, parameters={"w": "factor"}, gradients={"w": "dfactor"})
+    >>> layer = stateful(Scale(), parameters={"w": "factor"}, gradients={"w": "dfactor"})
     >>> y, pullback = layer(np.array([1.0, 2.0]), np.array(3.0))
     >>> y, pullback(np.array([1.0, 1.0]))
     (array([3., 6.]), (array([3., 3.]), np.float64(3.0)))
     """
     names, where = dict(parameters or {}), dict(gradients or {})
+    is_one = hasattr(layer_object, forward) and not isinstance(layer_object, type)
+
+    def made(configuration: dict[str, Any]) -> Any:
+        if not is_one:
+            return layer_object(**configuration)
+        thing = copy.copy(layer_object)  # so that the next call finds its options as they were
+        for option, value in configuration.items():
+            if not hasattr(thing, option):
+                raise NotImplementedError(f"the object has no {option}")
+            setattr(thing, option, value)
+        return thing
 
     def layer(x: Any, *arrays: Any, **configuration: Any) -> Any:
         if len(arrays) > len(names):
             raise ValueError(
                 f"the layer has {len(arrays)} arrays after x; parameters names {', '.join(names) or 'none'}"
             )
-        thing = make(**configuration)
+        thing = made(configuration)
         for attribute, array in zip(names.values(), arrays, strict=False):
             setattr(thing, attribute, array)
         value = getattr(thing, forward)(x)

@@ -1,5 +1,7 @@
 """Adapters: code of every shape becomes a target that conforms, and keeps its faults; frameworks that install are tried."""
 
+import shutil
+import textwrap
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -216,6 +218,36 @@ def test_stateful_objects():
         layer(*[np.ones((2, 2))] * 4)
 
 
+class Leaky:
+    negative_slope = 0.01
+
+    def forward(self, x):
+        self.x = x
+        return np.where(x > 0, x, (x * self.negative_slope).astype(x.dtype))
+
+    def backward(self, dy):
+        return np.where(self.x > 0, dy, (dy * self.negative_slope).astype(dy.dtype))
+
+
+@pytest.mark.parametrize(
+    "thing", [Leaky(), lambda negative_slope=0.01: with_slope(negative_slope)], ids=["one", "made"]
+)
+def test_one_object_or_one_for_each_configuration(thing):
+    assert verdict(adapters.stateful(thing), "leaky_relu") == set()
+
+
+def with_slope(negative_slope):
+    layer = Leaky()
+    layer.negative_slope = negative_slope
+    return layer
+
+
+def test_an_option_that_the_object_lacks_is_not_offered():
+    layer = adapters.stateful(Leaky())
+    with pytest.raises(NotImplementedError):
+        layer(np.ones(3), slope=2.0)
+
+
 def test_forward_backward_with_a_cache():
     pair = adapters.forward_backward(lambda x: (np.tanh(x), np.tanh(x)), lambda dy, y: dy * (1 - y) * (1 + y))
     assert verdict(pair, "tanh") == set()
@@ -289,6 +321,14 @@ def test_autograd_jax():
     assert verdict(outside, "cross_entropy", examples=150) == set()
 
 
+def test_the_example_of_autograd_torch():
+    """The others are doctests; this one needs PyTorch."""
+    pytest.importorskip("torch")
+    example = textwrap.dedent(adapters.autograd_torch.__doc__.partition("Example:\n")[2])
+    exec(example, names := {"np": np, "autograd_torch": adapters.autograd_torch})
+    assert names["dx"].shape == (1,)
+
+
 def test_autograd_torch():
     torch = pytest.importorskip("torch")
     layer = adapters.autograd_torch(lambda x: x * torch.sigmoid(x))
@@ -324,3 +364,22 @@ def test_mygrad():
         return y.data.copy(), pullback
 
     assert verdict(layer, "tanh", "float64") == set()
+
+
+def test_tinygrad(monkeypatch):
+    if shutil.which("clang") is None:
+        monkeypatch.setenv("DEV", "PYTHON")  # its interpreter; its other devices on a CPU need a compiler
+    tinygrad = pytest.importorskip("tinygrad")
+
+    def layer(x, w, b=None):
+        if 0 in (*x.shape, *w.shape) or not np.isfinite(x).all():
+            raise NotImplementedError
+        given = [tinygrad.Tensor(np.ascontiguousarray(a)) for a in (x, w, b) if a is not None]
+        y = given[0] @ given[1].T if b is None else given[0] @ given[1].T + given[2]
+
+        def pullback(dy):
+            return tuple(d.numpy() for d in y.gradient(*given, gradient=tinygrad.Tensor(np.ascontiguousarray(dy))))
+
+        return y.numpy(), pullback
+
+    assert verdict(layer, "linear", "float32", 40) == set()
