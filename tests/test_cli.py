@@ -1,9 +1,11 @@
 """The command line as a user meets it: exit codes, files, one-line refusals, the same seed twice."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -155,6 +157,10 @@ def test_layers_lists_all(tmp_path):
         (["--examples", "many"], ["--examples"]),
         (["--jobs", "-1"], ["--jobs"]),
         (["--timeout", "0"], ["--timeout"]),
+        (["--memory", "1"], ["--memory must be at least 64"]),
+        (["--device", "abacus"], ["there is no device 'abacus'", "cpu:0"]),
+        (["--target", "jax", "--device", "cpu:99"], ["there is no device 'cpu:99'"]),
+        (["--junit", "file/x.xml"], ["cannot be written"]),
         (["--out", "file"], ["file", "cannot be written"]),
         (["--json", "file/x.json"], ["cannot be written"]),
         (["--expect", "missing"], ["missing", "cannot be read"]),
@@ -182,17 +188,61 @@ def test_bad_input_of_report(content, words, tmp_path):
     one_line(backproof("report", path, cwd=tmp_path), *words)
 
 
+def test_the_results_say_what_ran_where(tmp_path):
+    """JAX is made to see two devices of the CPU; the target is put on the second."""
+    flags = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    result = backproof(
+        "run", "--target", "impl:jax", "--target", "impl", "--device", "cpu:1", "--layers", "linear", "--dtype", "float32",
+        "--examples", "10", cwd=tmp_path, env=flags,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    environment = json.loads((tmp_path / "backproof-report/results.json").read_text())["environment"]
+    assert environment["devices"] == ["cpu:0 (cpu)", "cpu:1 (cpu)"]
+    assert environment["ran_on"] == {"impl:jax": "cpu:1 (cpu)", "impl": "cpu"}
+    page = (tmp_path / "backproof-report/index.html").read_text()
+    assert "no accelerator was there" in page and "impl:jax on cpu:1" in page
+
+
+def test_junit_and_the_summary_of_github(wrong, tmp_path):
+    where, _ = wrong
+    (tmp_path / "known").write_text("mine.py linear float64\n")
+    result = backproof(
+        "run", "--target", "mine.py", "--layers", "relu,linear", "--examples", "40", "--out", tmp_path / "out",
+        "--junit", tmp_path / "junit.xml", "--expect", tmp_path / "known",
+        cwd=where, env=os.environ | {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")},
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    suite = ElementTree.parse(tmp_path / "junit.xml").getroot().find("testsuite")
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) == (
+        "mine.py",
+        "4",
+        "1",
+        "2",
+    )
+    (failure,) = suite.iter("failure")
+    assert failure.get("type") == "wrong" and "dw is twice what it should be" in failure.text
+    summary = (tmp_path / "summary.md").read_text()
+    assert "1 discrepancy." in summary
+    assert "| `mine.py` | `linear` | wrong |" in summary and "| `mine.py` | `relu` | not implemented |" in summary
+    assert "<details><summary><code>mine.py</code> <code>linear</code> float32: gradient of dw" in summary
+
+
 def test_a_target_that_dies_costs_its_layer_alone(tmp_path):
     source = "import os\ndef relu(x):\n    os._exit(3)\ndef tanh(x):\n    import time; time.sleep(99)\n"
     (tmp_path / "dies.py").write_text(source + "from impl.functional import sigmoid\n")
     result = backproof(
-        "run", "--target", "dies.py", "--layers", "relu,tanh,sigmoid", "--examples", "3", "--timeout", "20",
+        "run", "--target", "dies.py", "--layers", "relu,tanh,sigmoid", "--examples", "30", "--timeout", "1",
         "--jobs", "2", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 1, result.stderr
     trials = json.loads((tmp_path / "backproof-report/results.json").read_text())["trials"]
     verdicts = {t["layer"]: t["verdict"] for t in trials}
     assert verdicts == {"relu": "crashed", "tanh": "timed_out", "sigmoid": "conforms"}
+    found = {t["layer"]: d for t in trials for d in t["discrepancies"]}
+    assert found["relu"]["message"] == "the process ended by itself, with exit code 3"
+    assert found["tanh"]["message"] == "no answer within 1 s"
+    assert all(d["arrays"]["x"]["shape"] in ([], [1]) for d in found.values())  # the smallest case
+    assert trials[2]["note"] == "stopped after 3 cases without an answer in time"
 
 
 def test_version_and_help(tmp_path):

@@ -23,6 +23,11 @@ def device_named(name: str | None) -> Any:
         raise LookupError(f"there is no device {name!r}; JAX has {there}") from None
 
 
+def described(device: Any) -> str:
+    """A device of JAX as results show it: ``gpu:0 (NVIDIA H100)``."""
+    return f"{device.platform}:{device.id} ({device.device_kind})"
+
+
 def compiled(function: LayerFunction, device: Any = None) -> LayerFunction:
     """Jit ``(arrays, dy) -> (value, cotangents)`` once a configuration; products at full precision on accelerators."""
 

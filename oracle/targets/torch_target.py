@@ -29,7 +29,7 @@ def use_device(name: str | None) -> str:
         DEVICE = torch.empty(0, device=wanted).device
     except (RuntimeError, AssertionError):
         raise LookupError(f"PyTorch has no device {name!r} here") from None
-    return f"cuda: {torch.cuda.get_device_name(DEVICE)}" if DEVICE.type == "cuda" else str(DEVICE)
+    return f"{DEVICE} ({torch.cuda.get_device_name(DEVICE)})" if DEVICE.type == "cuda" else str(DEVICE)
 
 
 def _tensor(x: np.ndarray) -> torch.Tensor:

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 
+from oracle.targets.compiled import described
 from oracle.trial.answers import Answers, Question, named, perform
 from oracle.trial.target import TargetError, resolve
 
@@ -181,7 +182,7 @@ def _serve(connection: Connection, name: str, limits: Limits) -> None:
         answer: Any
         try:
             if message == "devices":
-                answer = [f"{d.platform}: {d.device_kind}" for d in jax.devices()]
+                answer = [described(device) for device in jax.devices()]
             elif message == "offer" or target is None:
                 target = resolve(name, limits.device)
                 answer = Offer(tuple(target.offered()), target.ran_on)

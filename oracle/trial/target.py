@@ -94,11 +94,11 @@ def _placed(
         return None, "cpu"
     import jax
 
-    from oracle.targets.compiled import compiled, device_named
+    from oracle.targets.compiled import compiled, described, device_named
 
     chosen = device_named(device)
     if style == "jax":
-        return functools.partial(compiled, device=chosen), f"{chosen.platform}: {chosen.device_kind}"
+        return functools.partial(compiled, device=chosen), described(chosen)
     jax.config.update("jax_default_device", chosen)
     return None, "cpu"
 
