@@ -31,6 +31,9 @@ app = typer.Typer(
 ClickException: Any = typer.BadParameter.__mro__[2]
 
 
+MOST_SHOWN = 3
+
+
 class Refused(Exception):
     """The command cannot be carried out: one line on standard error, exit code 2."""
 
@@ -330,14 +333,17 @@ def _write(results: Results, out: Path, json_file: Path | None, junit: Path | No
 
 
 def _summary(results: Results) -> None:
-    """One line a target and layer: verdict, configurations, the worst error over bound, and what was found."""
+    """A line a target and layer, then what was found first, as a person reads it."""
+    from reports.text import described
+
     table = Table("target", "layer", "verdict", "configurations", "worst / bound", "found", box=None)
-    groups: dict[tuple[str, str], list[Trial]] = {}
-    for trial in results.trials:
-        groups.setdefault((trial.target, trial.layer), []).append(trial)
     colours = {"conforms": "green", "inexact": "yellow", "not_implemented": "dim"}
-    for (target, layer), trials in groups.items():
+    left_out: dict[str, int] = {}
+    for (target, layer), trials in results.by_layer().items():
         verdict = worst_verdict([t.verdict for t in trials])
+        if verdict == "not_implemented" and not any(t.examples for t in trials):
+            left_out[target] = left_out.get(target, 0) + 1
+            continue
         worst = max((t.worst.error_over_bound for t in trials if t.worst), default=None)
         found = [d for t in trials for d in t.discrepancies]
         kinds = ", ".join(dict.fromkeys(f"{d.check} of {d.output}" + " (expected)" * d.known for d in found))
@@ -349,11 +355,18 @@ def _summary(results: Results) -> None:
             "" if worst is None else f"{worst:.2g}",
             kinds,
         )
+    for target, count in left_out.items():
+        table.add_row(target, f"({count} layers)" if count > 1 else "(1 layer)", "[dim]not_implemented[/]", "", "", "")
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     for line in results.unmet:
         console.print(f"no longer occurs, though expected: {line}")
-    total = sum(t.configurations for t in results.trials)
     count = len(results.failing)
+    for trial, discrepancy in results.failing[:MOST_SHOWN]:
+        typer.echo(f"\n{trial.target} {trial.layer} {trial.dtype}, backproof replay {discrepancy.id}")
+        typer.echo(described(discrepancy))
+    if count > MOST_SHOWN:
+        typer.echo(f"\n... and {count - MOST_SHOWN} more in the report")
+    total = sum(t.configurations for t in results.trials)
     ending = "everything conforms" if not count else f"{count} discrepanc{'y' if count == 1 else 'ies'}"
-    console.print(f"\n{total} configurations in {results.seconds:.1f} s: {ending}")
+    typer.echo(f"\n{total} configurations in {results.seconds:.1f} s: {ending}")

@@ -122,9 +122,16 @@ class Results(_Strict):
         return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False) + "\n"
 
     @property
-    def failing(self) -> list[Discrepancy]:
-        """The discrepancies that count."""
-        return [d for t in self.trials for d in t.discrepancies if not d.known]
+    def failing(self) -> list[tuple[Trial, Discrepancy]]:
+        """The discrepancies that count, each with its trial."""
+        return [(t, d) for t in self.trials for d in t.discrepancies if not d.known]
+
+    def by_layer(self) -> dict[tuple[str, str], list[Trial]]:
+        """The trials of each target and layer, one a dtype."""
+        groups: dict[tuple[str, str], list[Trial]] = {}
+        for trial in self.trials:
+            groups.setdefault((trial.target, trial.layer), []).append(trial)
+        return groups
 
 
 class ResultsError(Exception):

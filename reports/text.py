@@ -20,7 +20,9 @@ def described(discrepancy: Discrepancy) -> str:
         lines.append(f"diagnosis: {discrepancy.diagnosis}")
     lines.append(f"configuration: {options}")
     for name, array in discrepancy.arrays.items():
-        if array is not None:
+        if array is not None and discrepancy.check == "refusal":
+            lines.append(f"{name}: shape {tuple(array.shape)}")
+        elif array is not None:
             lines += [f"{name} =", _indented(shown(array))]
     for what, value in (("expected", discrepancy.expected), ("got", discrepancy.got)):
         if value is not None:
@@ -76,19 +78,14 @@ def markdown(results: Results) -> str:
         "",
     ]
     lines += ["| target | layer | verdict | configurations | worst / bound |", "|---|---|---|---|---|"]
-    groups: dict[tuple[str, str], list[Trial]] = {}
-    for trial in results.trials:
-        groups.setdefault((trial.target, trial.layer), []).append(trial)
-    for (target, layer), trials in groups.items():
+    for (target, layer), trials in results.by_layer().items():
         verdict = worst_verdict([trial.verdict for trial in trials]).replace("_", " ")
         known = " (expected)" if any(t.discrepancies for t in trials) and not any(map(_fails, trials)) else ""
         worst = max((t.worst.error_over_bound for t in trials if t.worst), default=None)
         configurations = sum(trial.configurations for trial in trials)
         lines.append(f"| `{target}` | `{layer}` | {verdict}{known} | {configurations} | {ratio(worst)} |")
-    for trial in results.trials:
-        for d in trial.discrepancies:
-            if not d.known:
-                title = f"<code>{trial.target}</code> <code>{trial.layer}</code> {trial.dtype}: {d.check} of {d.output}"
-                lines += ["", f"<details><summary>{title} ({d.verdict})</summary>", ""]
-                lines += ["```", described(d).replace("```", "'''"), "```", "", "</details>"]
+    for trial, d in results.failing:
+        title = f"<code>{trial.target}</code> <code>{trial.layer}</code> {trial.dtype}: {d.check} of {d.output}"
+        lines += ["", f"<details><summary>{title} ({d.verdict})</summary>", ""]
+        lines += ["```", described(d).replace("```", "'''"), "```", "", "</details>"]
     return "\n".join(lines) + "\n"

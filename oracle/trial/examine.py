@@ -54,15 +54,14 @@ class Outcome:
 
 
 def examine(task: Task) -> Outcome:
-    """Put a target's layer on trial in a process of its own.
+    """Put a layer that the target offers on trial, the target in a process of its own.
 
     The built-in targets keep theirs from one trial to the next; what another one does to its process while one layer is
     tried is not to be seen in the next.
     """
     process = _process_of(task.target, task.limits)
     try:
-        if task.layer not in process.offer().layers:
-            return Outcome(Trial(target=task.target, layer=task.layer, dtype=task.dtype, verdict="not_implemented"))
+        process.offer()  # which starts it, also where it has died since the last trial
         layer = Isolated(process, task.layer)
         return examine_function(task.target, layer, task.layer, task.dtype, task.examples, task.seed, task.known)
     finally:

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from oracle import __version__
 from oracle.layers import LAYERS
-from oracle.trial.examine import Task
+from oracle.trial.examine import Outcome, Task
 from oracle.trial.executors import executor, prepare
 from oracle.trial.isolate import Limits
 from oracle.trial.store import Store
@@ -53,6 +54,11 @@ class Options:
         }
 
 
+def _not_offered(key: tuple[str, str, str]) -> Outcome:
+    target, layer, dtype = key
+    return Outcome(Trial(target=target, layer=layer, dtype=dtype, verdict="not_implemented"))
+
+
 def _digest(target: str) -> str | None:
     """Of a target that is a file: mended, it is another."""
     path = Path(target.partition(":")[0])
@@ -75,13 +81,11 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
             offers, devices = workers.call(prepare, options.targets, options.limits)
             # One layer of several targets after another: what is drawn for one is remembered for the next.
             order = sorted(keys, key=lambda key: options.layers.index(key[1]))
-            tasks = [
-                Task(*key, options.examples, options.seed, options.limits, store.known(key))
-                for key in order
-                if key not in finished
-            ]
+            missing = [key for key in order if key not in finished]
+            offered = [key for key in missing if key[1] in offers[key[0]].layers]
+            tasks = [Task(*key, options.examples, options.seed, options.limits, store.known(key)) for key in offered]
             before = time.perf_counter()
-            for outcome in workers.outcomes(tasks):
+            for outcome in chain(map(_not_offered, set(missing) - set(offered)), workers.outcomes(tasks)):
                 now = time.perf_counter()
                 store.add(outcome, now - before)
                 before, trial = now, outcome.trial
