@@ -255,6 +255,7 @@ def replay(
     results: Annotated[Path, typer.Option(help="Where it is stored.")] = Path("backproof-report/results.json"),
 ) -> None:
     """Run one stored discrepancy again and print it; exit code 0 where it no longer occurs."""
+    from oracle.trial.isolate import Limits
     from oracle.trial.replay import run_again
     from oracle.trial.target import TargetError
     from reports.text import described
@@ -265,7 +266,8 @@ def replay(
         known = ", ".join(dict.fromkeys(d.id for t in loaded.trials for d in t.discrepancies)) or "none"
         raise Refused(f"{results} has no discrepancy {identity}; it has {known}")
     trial, discrepancy = stored[0]
-    found = _or_refuse(lambda: run_again(trial, discrepancy), TargetError, ValueError)
+    of_the_run = {name: loaded.options[name] for name in ("timeout", "memory", "device") if name in loaded.options}
+    found = _or_refuse(lambda: run_again(trial, discrepancy, Limits(**of_the_run)), TargetError, ValueError)
     typer.echo(f"{trial.layer} of {trial.target}, {trial.dtype}\n{described(discrepancy)}\n")
     if found is None:
         typer.echo("run again: it no longer occurs")

@@ -127,3 +127,21 @@ def test_assert_conforms_passes_and_explains():
 def test_assert_conforms_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         assert_conforms(**{"layer": "relu", "function": F.relu.vjp} | options)
+
+
+def test_a_crash_and_a_hang_are_replayed(tmp_path):
+    """In a process of their own: the command says what became of it."""
+    source = "import os, time\n\ndef relu(x):\n    os._exit(7)\n\ndef tanh(x):\n    time.sleep(100)\n"
+    (tmp_path / "mine.py").write_text(source)
+    quick = ("--layers", "relu,tanh", "--dtype", "float32", "--examples", "5", "--timeout", "1")
+    assert backproof("run", "--target", "mine.py", *quick, cwd=tmp_path).returncode == 1
+    trials = json.loads((tmp_path / "backproof-report/results.json").read_text())["trials"]
+    ids = {t["layer"]: t["discrepancies"][0]["id"] for t in trials}
+    crashed, timed_out = (backproof("replay", ids[layer], cwd=tmp_path) for layer in ("relu", "tanh"))
+    assert crashed.returncode == timed_out.returncode == 1
+    assert "run again: crashed, process of y: the process ended by itself, with exit code 7" in crashed.stdout
+    assert "run again: timed_out, process of y: no answer within 1 s" in timed_out.stdout
+    (tmp_path / "mine.py").write_text("from impl.functional import relu\n")
+    assert "it no longer occurs" in backproof("replay", ids["relu"], cwd=tmp_path).stdout
+    gone = backproof("replay", ids["tanh"], cwd=tmp_path)
+    assert gone.returncode == 2 and "no longer offers tanh" in gone.stderr

@@ -8,25 +8,32 @@ import numpy as np
 
 from oracle.layers import LAYERS
 from oracle.trial.case import Case, numpy_dtype
+from oracle.trial.isolate import Isolated, Limits, TargetProcess
 from oracle.trial.judge import Finding, judge, judge_refusals
-from oracle.trial.target import resolve
 from reports.results import Array, Discrepancy, Trial
 
 
-def run_again(trial: Trial, discrepancy: Discrepancy) -> Finding | None:
-    """What is found now in its place, or None where it no longer occurs.
+def run_again(trial: Trial, discrepancy: Discrepancy, limits: Limits) -> Finding | None:
+    """What is found now in its place, or None where it no longer occurs; the target runs in a process of its own.
 
-    Raises ValueError for a discrepancy without arrays (a process that died or hung), TargetError for a target that
-    cannot be had.
+    Raises ValueError for a discrepancy without arrays and for a layer that the target no longer has, TargetError for a
+    target that cannot be had.
     """
-    function = resolve(trial.target).layer(trial.layer)
-    if function is None:
-        return None
+    process = TargetProcess(trial.target, limits)
+    try:
+        if trial.layer not in process.offer().layers:
+            raise ValueError(f"target {trial.target} no longer offers {trial.layer}")
+        return _found_again(Isolated(process, trial.layer), trial, discrepancy)
+    finally:
+        process.close()
+
+
+def _found_again(function: Isolated, trial: Trial, discrepancy: Discrepancy) -> Finding | None:
     if discrepancy.check == "refusal":
         found = judge_refusals(function, trial.layer, trial.dtype).findings
         return next((f for f in found if f.message == discrepancy.message), None)
     if "dy" not in discrepancy.arrays:
-        raise ValueError(f"{discrepancy.id} is of a whole process and has no arrays to run again")
+        raise ValueError(f"{discrepancy.id} has no arrays to run again")
     arrays = [_array(discrepancy.arrays.get(name)) for name in LAYERS[trial.layer].arrays]
     dy = _array(discrepancy.arrays["dy"])
     assert dy is not None
