@@ -49,13 +49,14 @@ def judge_documents() -> Errata:
 
 def judge_claim(claim: Any, file: str) -> JudgedClaim:
     """One claim: its verdict; for one that fails also its correction, and the condition under which it holds."""
-    examples, miss, verdict = 0, None, "not_checkable"
+    examples, miss = 0, None
+    verdict: ClaimVerdict = "not_checkable"
     if claim.question:
         examples, miss = _first_miss(claim.question, claim.says, claim.examples)
         verdict = "holds" if miss is None else "fails"
     result = JudgedClaim(
         id=claim.id, document=file, section=claim.section, layer=claim.layer, statement=claim.statement,
-        verdict=_verdict(verdict), formula=claim.formula or None, reason=claim.why_not or None, examples=examples,
+        verdict=verdict, formula=claim.formula or None, reason=claim.why_not or None, examples=examples,
     )  # fmt: skip
     if miss is not None:
         miss = _simplified(claim.question, claim.says, miss)
@@ -69,11 +70,6 @@ def judge_claim(claim: Any, file: str) -> JudgedClaim:
             result.condition = claim.condition
             result.condition_holds = _first_miss(claim.question, claim.says, claim.under)[1] is None
     return result
-
-
-def _verdict(name: str) -> ClaimVerdict:
-    verdicts: dict[str, ClaimVerdict] = {"holds": "holds", "fails": "fails", "not_checkable": "not_checkable"}
-    return verdicts[name]
 
 
 def _first_miss(question: str, says: Any, examples: Any) -> tuple[int, Miss | None]:

@@ -152,18 +152,13 @@ def descent_on_a_line(x: Any, y: Any, step: float, limit: int, threshold: float)
     return jnp.append(w, steps)
 
 
-def _convolved(x: Any, w: Any, stride: int = 1) -> Any:
-    sides = [((k - 1) // 2, (k - 1) // 2) for k in w.shape[2:]]
-    return LAYERS["conv2d"].mathematics(x, w, None, stride=stride, padding=tuple(sides))
-
-
 def _halved(x: Any) -> Any:
     return LAYERS["max_pool2d"].mathematics(x, kernel_size=2)
 
 
 def conv_relu_pool(x: Any, w: Any, b: Any) -> Any:
     """Convolution of the same size, ReLU, 2 x 2 max pooling."""
-    return _halved(jax.nn.relu(_convolved(x, w) + b[:, None, None]))
+    return LAYERS["conv_relu_pool"].mathematics(x, w, b, padding=tuple((k - 1) // 2 for k in w.shape[2:]))
 
 
 def _scores(x: Any, w1: Any, b1: Any, w2: Any, b2: Any, w3: Any, b3: Any) -> Any:
@@ -205,19 +200,11 @@ def residual_unit_gate(x: Any, w1: Any, w2: Any) -> Any:
     return jax.grad(lambda s: jax.nn.relu(total + s).sum())(jnp.zeros_like(total))
 
 
-def _normalised_convolution(x: Any, w: Any, stride: int) -> Any:
-    y = LAYERS["batch_norm"].mathematics(_convolved(x, w, stride))
-    return y[0] if isinstance(y, tuple) else y
-
-
 def residual_block(x: Any, w1: Any, w2: Any, w3: Any = None, shortcut: Any = None, stride: int = 1) -> Any:
-    """Convolutions with normalisation and ReLU between, plus the shortcut, and ReLU; the 3 x 3 kernel strides."""
-    kernels = [w1, w2] if w3 is None else [w1, w2, w3]
-    strides = [stride, 1] if w3 is None else [1, stride, 1]
-    out = x
-    for i, (w, s) in enumerate(zip(kernels, strides, strict=True)):
-        out = _normalised_convolution(out if i == 0 else jax.nn.relu(out), w, s)
-    return jax.nn.relu(out + (x if shortcut is None else _normalised_convolution(x, shortcut, stride)))
+    """The block of two kernels or, with a third, the bottleneck."""
+    name, kernels = ("residual_block", (w1, w2)) if w3 is None else ("bottleneck_block", (w1, w2, w3))
+    y = LAYERS[name].mathematics(x, *kernels, w_shortcut=shortcut, stride=stride)
+    return y[0] if isinstance(y, tuple) else y
 
 
 # -- parts of layers --------------------------------------------------------------------------------------------------
