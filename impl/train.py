@@ -1,4 +1,4 @@
-"""Training: a step as a pure function, the loop around it, checkpoints, and ``python -m impl.train``.
+"""Training: a step as a pure function, the loop around it, and ``python -m impl.train``.
 
     history = fit(convnet((1, 8, 8)), digits(), optimiser=Adam(), epochs=10, engine="jax")
 
@@ -9,13 +9,11 @@ donates its buffers, and shares the batch among several devices where asked to.
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +24,18 @@ from rich.progress import Progress as Bar
 
 from impl import functional as F
 from impl.array import Array, namespace
+from impl.checkpoint import Checkpoint, History, Progress, TrainingError
 from impl.data import Augmentation, Data, DataError, digits, flip, mnist_format, npz, shifted_crop
+from impl.draw import draw_curve
 from impl.models import convnet, mlp, resnet20
-from impl.nn import Module, StorageError, load, observed, save
+from impl.nn import Module, observed
 from impl.optim import Adam, Optimiser, Schedule, clipped, cosine
 from impl.tree import Tree, flat, leaves, to_jax, to_numpy, tree_map
 
 ENGINES = ("numpy", "jax")
 
 
-class TrainingError(Exception):
-    """Training that cannot begin or go on; one line."""
-
-
 # -- the step ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Progress:
-    """All that a run consists of, between two steps; losses and correct are those of the epoch's batches so far."""
-
-    parameters: Tree
-    state: Tree
-    slots: Tree
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    losses: list[Any] = field(default_factory=list)
-    correct: list[Any] = field(default_factory=list)
 
 
 def loss_and_gradients(
@@ -87,14 +69,15 @@ def make_step(
         if clip is not None:
             gradients = clipped(gradients, clip)
         new, new_slots = optimiser.update(gradients, slots, parameters, rate)
-        xp = namespace(loss)
-        good = xp.isfinite(loss)
-
-        def kept(after: Array, before: Array) -> Array:
-            return xp.where(good, after, before)
-
+        good = namespace(loss).isfinite(loss)
         trees = zip((new, new_state, new_slots), (parameters, state, slots), strict=True)
-        return (*(tree_map(kept, after, before) for after, before in trees), loss, (logits.argmax(axis=1) == y).sum())
+        kept = (either(good, after, before) for after, before in trees)
+        return (*kept, loss, (logits.argmax(axis=1) == y).sum())
+
+    def either(good: Array, after: Tree, before: Tree) -> Tree:
+        if engine == "numpy":
+            return after if good else before
+        return tree_map(lambda a, b: namespace(a).where(good, a, b), after, before)
 
     if engine == "numpy":
         return step
@@ -150,16 +133,6 @@ class Engine:
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class History:
-    """What a run recorded for each epoch, and the arrays that it ended with."""
-
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    parameters: Tree = field(default_factory=dict)
-    state: Tree = field(default_factory=dict)
-    stopped: str = ""
 
 
 def evaluate(network: Module, parameters: Tree, state: Tree, data: Data, batch_size: int = 256) -> tuple[float, float]:
@@ -315,125 +288,7 @@ def _bar(shown: bool, total: int, done: int) -> Iterator[Callable[[int], None]]:
         yield lambda epoch: bar.update(task, advance=1, description=f"epoch {epoch + 1}")
 
 
-# -- checkpoints ------------------------------------------------------------------------------------------------------
-
-
-class Checkpoint:
-    """A run in a directory: arrays.safetensors and run.json, the second written last and naming the first."""
-
-    def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
-        self.directory, self.settings = directory, settings
-
-    def prepare(self) -> None:
-        """Make the directory, before any work."""
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            probe = self.directory / ".probe"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise TrainingError(f"{self.directory} cannot be written: {error.strerror}") from None
-
-    def write(self, run: Progress, history: History) -> None:
-        """Store the run; what was stored before stays until this is whole."""
-        arrays = f"arrays-{run.step}.safetensors"
-        record = {
-            "settings": self.settings,
-            "arrays": arrays,
-            "epoch": run.epoch,
-            "batch": run.batch,
-            "step": run.step,
-            "losses": [float(v) for v in run.losses],
-            "correct": [int(v) for v in run.correct],
-            "epochs": history.epochs,
-        }
-        try:
-            save(self.directory / arrays, parameters=run.parameters, state=run.state, slots=run.slots)
-            partial = self.directory / "run.json.partial"
-            partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-            partial.replace(self.directory / "run.json")
-            for old in self.directory.glob("arrays-*.safetensors"):
-                if old.name != arrays:
-                    old.unlink()
-        except OSError as error:
-            raise TrainingError(f"{self.directory} cannot be written: {error.strerror}") from None
-        except StorageError as error:
-            raise TrainingError(str(error)) from None
-
-    def read(self, run: Progress, history: History) -> None:
-        """Fill a run from the directory. Raises TrainingError where there is none, or one of other settings."""
-        path = self.directory / "run.json"
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise TrainingError(f"{path} cannot be read: {error.strerror}") from None
-        except ValueError:
-            raise TrainingError(f"{path} is damaged: it is no JSON") from None
-        for name, value in self.settings.items():
-            if record["settings"].get(name) != value:
-                raise TrainingError(f"{path} is of a run with {name} {record['settings'].get(name)!r}, not {value!r}")
-        try:
-            trees = load(self.directory / record["arrays"], parameters=run.parameters, state=run.state, slots=run.slots)
-        except StorageError as error:
-            raise TrainingError(str(error)) from None
-        run.parameters, run.state, run.slots = trees["parameters"], trees["state"], trees["slots"]
-        run.epoch, run.batch, run.step = record["epoch"], record["batch"], record["step"]
-        run.losses, run.correct = record["losses"], record["correct"]
-        history.epochs = record["epochs"]
-
-
 # -- the command ------------------------------------------------------------------------------------------------------
-
-
-def draw_curve(history: History, path: Path) -> None:
-    """Loss and accuracy over the epochs as PNG or SVG, by the file's name. Raises TrainingError without matplotlib."""
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise TrainingError("curves need matplotlib: pip install matplotlib") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    epochs = [record["epoch"] for record in history.epochs]
-    for axes, what in ((left, "loss"), (right, "accuracy")):
-        for prefix, label in (("", "training"), ("validation_", "test")):
-            if history.epochs and prefix + what in history.epochs[0]:
-                axes.plot(epochs, [record[prefix + what] for record in history.epochs], label=label)
-        axes.set(xlabel="epoch", ylabel=what)
-        axes.legend()
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be written: {error.strerror}") from None
-    except ValueError as error:
-        raise TrainingError(f"{path}: {error}") from None
-    finally:
-        pyplot.close(figure)
-
-
-def draw_heatmaps(matrices: dict[str, np.ndarray], path: Path) -> None:
-    """Matrices side by side as heatmaps, as document 003 draws outputs and weights: a column an epoch, a row a number."""
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        raise TrainingError("heatmaps need matplotlib: pip install matplotlib") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        1, len(matrices), figsize=(4 * len(matrices), 4), layout="constrained", squeeze=False
-    )
-    for one, (title, matrix) in zip(axes[0], matrices.items(), strict=True):
-        picture = one.imshow(np.asarray(matrix), interpolation="nearest", aspect="auto", cmap="Reds")
-        one.set(title=title, xlabel="epochs")
-        figure.colorbar(picture, ax=one)
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be written: {error.strerror}") from None
-    finally:
-        pyplot.close(figure)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from impl import nn
+from impl.checkpoint import TrainingError
 from impl.data import Data
+from impl.draw import draw_heatmaps
 from impl.models import convnet, mlp, train_minimal
 from impl.optim import SGD, Adam, cosine
-from impl.train import Engine, TrainingError, draw_heatmaps, fit, make_step
+from impl.train import Engine, fit, make_step
 from impl.tree import leaves
 
 
