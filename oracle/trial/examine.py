@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import hypothesis
+import jax
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.database import ExampleDatabase
@@ -65,6 +66,7 @@ def examine(task: Task) -> Outcome:
         layer = Isolated(process, task.layer)
         return examine_function(task.target, layer, task.layer, task.dtype, task.examples, task.seed, task.known)
     finally:
+        jax.clear_caches()  # what was traced for this layer is of no use for the next
         if task.target not in BUILT_IN:
             process.close()
 
