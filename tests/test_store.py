@@ -17,6 +17,7 @@ import pytest
 
 from oracle.trial import run as run_module
 from oracle.trial.examine import Outcome, examine_function
+from oracle.trial.isolate import Offer
 from oracle.trial.run import Options, run
 from oracle.trial.store import Store, StoreError
 from oracle.trial.target import resolve
@@ -45,7 +46,8 @@ class Here:
         self.log = log
 
     def call(self, function, *args):
-        return {}, ()
+        targets, _ = args
+        return {target: Offer(LAYERS, "cpu") for target in targets}, ()
 
     def outcomes(self, tasks):
         for task in tasks:
@@ -153,6 +155,16 @@ def until_something_is_finished(directory, process):
     pytest.fail("nothing was stored within 12 s")
 
 
+def left_over(directory):
+    """The processes that have the directory as theirs."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").resolve() == directory and (process / "cmdline").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ")[:120])
+    return found
+
+
 def test_the_command_killed_and_resumed(tmp_path):
     (tmp_path / "mine.py").write_text(WRONG)
     process = backproof(*COMMAND, cwd=tmp_path)
@@ -161,6 +173,8 @@ def test_the_command_killed_and_resumed(tmp_path):
     process.communicate()
     stored = finished(tmp_path / "backproof-report")
     assert stored
+    time.sleep(0.5)
+    assert not left_over(tmp_path), "a worker outlived its run"
     code, _, err = ended(backproof(*COMMAND, "--resume", cwd=tmp_path))
     assert (code, err) == (1, ""), err
     again = backproof(*COMMAND, "--out", "whole", cwd=tmp_path)

@@ -18,7 +18,7 @@ import pebble
 from hypothesis.errors import HypothesisDeprecationWarning
 
 from oracle.trial.examine import Outcome, Task, examine
-from oracle.trial.isolate import Limits, Offer, TargetProcess
+from oracle.trial.isolate import Limits, Offer, TargetProcess, end_with_parent
 
 ATTEMPTS = 3  # a worker dies of the machine, not of a target: what it did is done again
 
@@ -61,7 +61,8 @@ class Processes:
     """Worker processes of this machine."""
 
     def __init__(self, jobs: int) -> None:
-        self._pool = pebble.ProcessPool(max_workers=jobs, context=multiprocessing.get_context("spawn"))
+        context = multiprocessing.get_context("spawn")
+        self._pool = pebble.ProcessPool(max_workers=jobs, initializer=end_with_parent, context=context)
 
     def call(self, function: Any, *args: Any) -> Any:
         """Do one thing in a worker."""

@@ -112,8 +112,8 @@ class TargetProcess:
                 raise _Lost("timed_out", f"no answer within {seconds:g} s")
             if self._connection in ready:
                 return self._connection.recv()
-        except (EOFError, OSError, pickle.UnpicklingError):
-            pass  # it closed the connection, or wrote into it: it is gone, or of no use any more
+        except (OSError, EOFError, ValueError, LookupError, AttributeError, ImportError, pickle.UnpicklingError):
+            pass  # it closed the connection, or wrote into it what is no answer: it is gone, or of no use any more
         self._process.join(1)
         cause = _cause(self._process.exitcode)
         self.close()
@@ -208,9 +208,14 @@ def _alone() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "setsid"):
         os.setsid()
+    end_with_parent()
+    _own_output()
+
+
+def end_with_parent() -> None:
+    """Be killed when the process that started this one is, however it ends; Linux alone can do it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    _own_output()
 
 
 def _own_output() -> None:
