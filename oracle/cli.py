@@ -363,6 +363,9 @@ def _summary(results: Results) -> None:
     console.print(table)
     for line in results.unmet:
         console.print(f"no longer occurs, though expected: {line}")
+    for trial in results.trials:
+        if trial.note:
+            typer.echo(f"{trial.target} {trial.layer} {trial.dtype}: {trial.note}")
     count = len(results.failing)
     for trial, discrepancy in results.failing[:MOST_SHOWN]:
         typer.echo(f"\n{trial.target} {trial.layer} {trial.dtype}, backproof replay {discrepancy.id}")

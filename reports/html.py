@@ -30,12 +30,14 @@ def render(runs: list[Results], names: list[str] | None = None) -> str:
             trials = [trial for trial in run.trials if trial.target == target]
             columns.append({"title": title, "trials": trials, "anchor": f"r{i}"})
     layers = list(dict.fromkeys(trial.layer for run in runs for trial in run.trials))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"layer": layer, "cells": [_cell([t for t in c["trials"] if t.layer == layer]) for c in columns]}
         for layer in layers
     ]
+    absent = [row["layer"] for row in rows if not any(cell["tried"] for cell in row["cells"])]
+    rows = [row for row in rows if row["layer"] not in absent]
     return _template("report.html").render(
-        runs=runs, names=names or [""], columns=columns, rows=rows, meanings=MEANINGS
+        runs=runs, names=names or [""], columns=columns, rows=rows, absent=absent, meanings=MEANINGS
     )
 
 
@@ -68,6 +70,7 @@ def _cell(trials: list[Trial]) -> dict[str, Any]:
     ratios = [t.worst.error_over_bound for t in trials if t.worst is not None]
     return {
         "verdict": verdict,
+        "tried": verdict != "not_implemented" or any(t.examples for t in trials),
         "configurations": sum(t.configurations for t in trials),
         "unsupported": sum(t.unsupported for t in trials),
         "worst": max(ratios, default=None),
