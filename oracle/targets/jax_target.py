@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from oracle.targets.residual import residual
+
 
 def differentiated(forward: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> Callable[..., Any]:
     """The layer as value and pullback by ``jax.vjp``, in the arrays that are given and take a gradient."""
@@ -306,3 +308,22 @@ def _pad(x: Any, *, padding, mode="constant") -> Any:
 add = differentiated(jnp.add)
 flatten = differentiated(lambda x: x.reshape(x.shape[0], prod(x.shape[1:])))
 pad = differentiated(_pad)
+
+# -- composed layers --------------------------------------------------------------------------------------------------
+
+
+def _conv_relu_pool(x: Any, w: Any, b: Any = None, *, kernel_size=2, pool_stride=None, **convolution: Any) -> Any:
+    return _max_pool(jax.nn.relu(_conv(x, w, b, **convolution)), kernel_size=kernel_size, stride=pool_stride)
+
+
+def _conv_bn_relu(x: Any, w: Any, b: Any = None, *norm: Any, **configuration: Any) -> Any:
+    options = {name: configuration.pop(name) for name in ("training", "momentum", "eps") if name in configuration}
+    h, *running = _batch_norm(_conv(x, w, b, **configuration), *norm, **options)
+    return (jax.nn.relu(h), *running)
+
+
+affine_relu = differentiated(lambda x, w, b=None: jax.nn.relu(_affine(x, w, b)))
+conv_relu_pool = differentiated(_conv_relu_pool)
+conv_bn_relu = differentiated(_conv_bn_relu, no_gradient=(5, 6))
+residual_block = differentiated(*residual(2, 0, _conv, _batch_norm, jax.nn.relu))
+bottleneck_block = differentiated(*residual(3, 1, _conv, _batch_norm, jax.nn.relu))

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from oracle.targets.residual import residual
+
 DEVICE = torch.device("cpu")
 
 
@@ -249,31 +251,8 @@ def _conv_bn_relu(x: Any, w: Any, b: Any = None, *norm: Any, **configuration: An
     return (F.relu(h), *running)
 
 
-def _block(kernels: int, strided: int) -> Callable[..., Any]:
-    """A residual block; arrays are x, the kernels, their gamma and beta, the shortcut's, and the running statistics."""
-
-    def forward(x: Any, *arrays: Any, stride: Any = 1, **options: Any) -> Any:
-        arrays += (None,) * (5 * kernels + 5 - len(arrays))
-        weights, norms = arrays[:kernels], arrays[kernels : 3 * kernels]
-        shortcut, running = arrays[3 * kernels : 3 * kernels + 3], arrays[3 * kernels + 3 :]
-        h, new = x, []
-        for i, w in enumerate(weights):
-            a = F.conv2d(h, w, stride=stride if i == strided else 1, padding=w.shape[-1] // 2)
-            h, *own = _batch_norm(a, *norms[2 * i : 2 * i + 2], *running[2 * i : 2 * i + 2], **options)
-            h = F.relu(h) if i < kernels - 1 else h
-            new += own
-        by, own = x, [None, None]
-        if shortcut[0] is not None:
-            by, *own = _batch_norm(F.conv2d(x, shortcut[0], stride=stride), *shortcut[1:], *running[-2:], **options)
-        if by.shape != h.shape:
-            raise ValueError("PyTorch would broadcast the shortcut")
-        return (F.relu(h + by), *new, *own)
-
-    first_statistic = 1 + 3 * kernels + 3
-    return differentiated(forward, no_gradient=tuple(range(first_statistic, first_statistic + 2 * kernels + 2)))
-
-
 affine_relu = differentiated(lambda x, w, b=None: F.relu(F.linear(x.flatten(1), w.T, b)))
 conv_relu_pool = differentiated(_conv_relu_pool)
 conv_bn_relu = differentiated(_conv_bn_relu, no_gradient=(5, 6))
-residual_block, bottleneck_block = _block(2, strided=0), _block(3, strided=1)
+residual_block = differentiated(*residual(2, 0, F.conv2d, _batch_norm, F.relu))
+bottleneck_block = differentiated(*residual(3, 1, F.conv2d, _batch_norm, F.relu))
