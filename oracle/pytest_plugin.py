@@ -112,10 +112,10 @@ class LayerItem(pytest.Item):
 
         return "\n\n".join((str(excinfo.value), *map(described, excinfo.value.trial.discrepancies)))
 
-    def reportinfo(self) -> tuple[Any, int | None, str]:
+    def reportinfo(self) -> tuple[Any, int, str]:
         """Where it is from, for the headline of a failure."""
         assert self.parent is not None
-        return self.path, None, f"{self.parent.name}: {self.name}"
+        return self.path, 0, f"{self.parent.name}: {self.name}"
 
 
 @pytest.fixture

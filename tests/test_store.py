@@ -4,7 +4,6 @@ import contextlib
 import json
 import multiprocessing
 import random
-import resource
 import shutil
 import signal
 import sqlite3
@@ -130,9 +129,9 @@ def test_killed_at_25_random_moments(seed, tmp_path):
     assert [t["verdict"] for t in cut_off["trials"] if t["layer"] == "tanh"] == ["wrong", "wrong"]
 
 
-def backproof(*arguments, cwd, **options):
-    command = [sys.executable, "-c", "from oracle.cli import main; main()", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+def backproof(*arguments, cwd, first=""):
+    command = [sys.executable, "-c", f"{first}\nfrom oracle.cli import main; main()", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process):
@@ -249,12 +248,9 @@ def test_what_is_no_store_is_refused(tmp_path):
 
 def test_a_disk_that_is_full(tmp_path):
     """A file may not grow: as with a full disk, a write fails in the middle of the run."""
-
-    def small():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
-    refused("run", "--layers", "relu,tanh,silu", "--examples", "40", "--jobs", "1",
-            words=["backproof-report/run.sqlite cannot be used"], cwd=tmp_path, preexec_fn=small)  # fmt: skip
+    small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
+    arguments = ("run", "--layers", "relu,tanh,silu", "--examples", "40", "--jobs", "1")
+    refused(*arguments, words=["backproof-report/run.sqlite cannot be used"], cwd=tmp_path, first=small)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a directory that not even root can write to")
