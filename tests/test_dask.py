@@ -12,7 +12,7 @@ pytest.importorskip("distributed")
 
 MINE = """
 from impl import functional as F
-from impl.functional import relu, sigmoid, add, flatten, silu, identity, elu
+from impl.functional import relu, add, flatten, silu, identity
 
 
 def tanh(x):
@@ -95,7 +95,7 @@ def test_a_worker_dies_and_another_comes(by_processes, cluster, tmp_path):
     process = backproof(*RUN, "--executor", "dask", "--scheduler", address, "--out", out, cwd=where)
     wal = out / "run.sqlite-wal"
     for _ in range(2000):
-        if wal.exists() and wal.stat().st_size > 50_000:  # some trials are in, others at work
+        if wal.exists() and wal.stat().st_size > 30_000:  # some trials are in, others at work
             break
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)

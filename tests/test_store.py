@@ -139,7 +139,7 @@ def ended(process):
     return process.returncode, out, err
 
 
-COMMAND = ("run", "--target", "mine.py", "--layers", ",".join(LAYERS), "--examples", "60", "--jobs", "2")
+COMMAND = ("run", "--target", "mine.py", "--layers", ",".join(LAYERS), "--examples", "40", "--jobs", "2")
 
 
 def until_something_is_finished(directory, process):

@@ -116,7 +116,7 @@ class Dask:
             dask.config.set({"distributed.worker.daemon": False})
             self._cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
         try:
-            self._client = Client(self._cluster or scheduler, timeout=10)
+            self._client = Client(self._cluster or scheduler, timeout=5)
         except (OSError, ValueError) as error:
             raise ExecutorError(f"there is no Dask scheduler at {scheduler}: {error}") from None
 

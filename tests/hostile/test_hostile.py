@@ -121,7 +121,7 @@ def test_a_run_over_many_of_them_at_once(tmp_path):
         "harmless",
     ]
     targets = tuple(f"{FILE}:{name}" for name in names)
-    options = Options((*targets, "impl"), ("relu", "tanh"), ("float32",), 30, 0, Limits(4, 700), jobs=2)
+    options = Options((*targets, "impl"), ("relu", "tanh"), ("float32",), 30, 0, Limits(3, 700), jobs=2)
     store = Store(tmp_path, options.identity(), resume=False)
     results = run(options, store)
     store.close()
