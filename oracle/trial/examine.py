@@ -71,6 +71,31 @@ def examine(task: Task) -> Outcome:
             process.close()
 
 
+def lost(task: Task, message: str) -> Outcome:
+    """The outcome of a trial whose own process died, again and again."""
+    finding = Finding("crashed", "process", "y", message)
+    source = f"# backproof run --target {task.target} --layers {task.layer} --dtype {task.dtype} --seed {task.seed}\n"
+    discrepancy = Discrepancy(
+        id=_identity(task.target, task.layer, task.dtype, finding),
+        verdict="crashed",
+        check=finding.check,
+        output=finding.output,
+        message=message,
+        configuration={},
+        arrays={},
+        reproduce=source,
+    )
+    trial = Trial(
+        target=task.target,
+        layer=task.layer,
+        dtype=task.dtype,
+        verdict="crashed",
+        note=message,
+        discrepancies=[discrepancy],
+    )
+    return Outcome(trial)
+
+
 @functools.cache
 def _process_of(target: str, limits: Limits) -> TargetProcess:
     return TargetProcess(target, limits)

@@ -17,7 +17,7 @@ import jax
 import pebble
 from hypothesis.errors import HypothesisDeprecationWarning
 
-from oracle.trial.examine import Outcome, Task, examine
+from oracle.trial.examine import Outcome, Task, examine, lost
 from oracle.trial.isolate import Limits, Offer, TargetProcess, end_with_parent
 
 ATTEMPTS = 3  # a worker dies of the machine, not of a target: what it did is done again
@@ -66,7 +66,10 @@ class Processes:
 
     def call(self, function: Any, *args: Any) -> Any:
         """Do one thing in a worker."""
-        return self._pool.schedule(_in, args=(os.getcwd(), function, *args)).result()
+        try:
+            return self._pool.schedule(_in, args=(os.getcwd(), function, *args)).result()
+        except pebble.ProcessExpired as died:
+            raise ExecutorError(f"the worker process died at its start, with exit code {died.exitcode}") from None
 
     def outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """The outcomes, as they come."""
@@ -84,10 +87,12 @@ class Processes:
                     yield future.result()
                 except pebble.ProcessExpired as died:
                     attempts[task] += 1
-                    if attempts[task] == ATTEMPTS:
-                        what = f"{task.target} {task.layer} {task.dtype}"
-                        raise ExecutorError(f"the worker for {what} died {ATTEMPTS} times ({died.exitcode})") from None
-                    waiting[schedule(task)] = task
+                    if attempts[task] < ATTEMPTS:
+                        waiting[schedule(task)] = task
+                    else:
+                        yield lost(
+                            task, f"the process of its judge died {ATTEMPTS} times, with exit code {died.exitcode}"
+                        )
 
     def close(self) -> None:
         """Let the workers end."""
@@ -130,11 +135,12 @@ class Dask:
         from distributed.scheduler import KilledWorker
 
         futures = self._client.map(functools.partial(_in, os.getcwd(), examine), tasks, pure=False)
+        of = {future.key: task for future, task in zip(futures, tasks, strict=True)}
         for future in as_completed(futures):
             try:
                 yield future.result()
             except KilledWorker as died:
-                raise ExecutorError(f"Dask lost its workers: {died}") from None
+                yield lost(of[future.key], f"Dask lost every worker that it was given to: {died}")
 
     def close(self) -> None:
         """Leave the cluster, and end it where it is ours."""

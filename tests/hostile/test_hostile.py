@@ -1,5 +1,6 @@
 """Whatever a target does: the right verdict for that case, and every other verdict as it would have been."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -161,3 +162,29 @@ def test_an_import_that_never_ends(tmp_path, monkeypatch):
     monkeypatch.setattr("oracle.trial.isolate.START_SECONDS", 2)
     with pytest.raises(TargetError, match="no answer within 2 s"):
         TargetProcess(str(tmp_path / "bad.py"), LIMITS).offer()
+
+
+def test_a_target_that_kills_its_judge(tmp_path):
+    """Which no process isolation can hinder: that trial is given up after three attempts, and the run goes on."""
+    source = """
+import os, signal
+from pathlib import Path
+from impl.functional import tanh
+
+def relu(x):
+    for process in Path("/proc").glob("[0-9]*"):  # every worker of this run, by the directory that it works in
+        try:
+            mine = (process / "cwd").resolve() == Path.cwd() and b"spawn_main" in (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if mine:
+            os.kill(int(process.name), signal.SIGKILL)
+"""
+    (tmp_path / "mine.py").write_text(source)
+    command = [sys.executable, "-c", "from oracle.cli import main; main()", "run", "--target", "mine.py"]
+    options = ["--layers", "relu,tanh", "--dtype", "float32", "--examples", "30", "--jobs", "1"]
+    result = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 1, result.stderr
+    trials = json.loads((tmp_path / "backproof-report/results.json").read_text())["trials"]
+    assert [(t["layer"], t["verdict"]) for t in trials] == [("relu", "crashed"), ("tanh", "conforms")]
+    assert "died 3 times" in trials[0]["note"]
