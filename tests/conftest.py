@@ -18,6 +18,11 @@ settings.register_profile("deep", max_examples=2000, deadline=None, suppress_hea
 settings.load_profile("ci")
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: some tests wait for processes that are killed, or that never answer."""
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
 @pytest.fixture(scope="session")
 def accelerator():
     """The first accelerator of JAX; where there is none, the test says that it was not run."""
