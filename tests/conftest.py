@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "ci", derandomize=True, max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    "ci", derandomize=True, max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
 settings.register_profile("deep", max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("ci")

@@ -10,7 +10,7 @@ from oracle.trial.judge import judge, judge_refusals
 from oracle.trial.target import resolve
 
 # Compiling is what a case of impl:jax costs, so it gets fewer.
-SHARE = {"impl": 1, "impl:jax": 15}
+SHARE = {"impl": 1, "impl:jax": 10}
 
 
 def check(target, case):
