@@ -20,6 +20,7 @@ from hypothesis.errors import HypothesisDeprecationWarning
 from oracle.trial.examine import Outcome, Task, examine, lost
 from oracle.trial.isolate import Limits, Offer, TargetProcess, end_with_parent
 
+TRIALS_A_WORKER = 24  # then a fresh one: what the libraries of the judge keep does not add up
 ATTEMPTS = 3  # a worker dies of the machine, not of a target: what it did is done again
 
 
@@ -62,7 +63,7 @@ class Processes:
 
     def __init__(self, jobs: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pool = pebble.ProcessPool(max_workers=jobs, initializer=end_with_parent, context=context)
+        self._pool = pebble.ProcessPool(jobs, TRIALS_A_WORKER, initializer=end_with_parent, context=context)
 
     def call(self, function: Any, *args: Any) -> Any:
         """Do one thing in a worker."""
