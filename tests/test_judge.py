@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from oracle.trial.case import Case
+from oracle.trial.examine import examine_function
 from oracle.trial.judge import judge, judge_refusals
 
 CASE = Case("sigmoid", "float32", ((2, 3),), {})
@@ -222,3 +223,16 @@ def test_what_is_accepted_but_must_be_refused_is_found():
     judgement = judge_refusals(lambda x, w, b=None: right(x), "linear", "float32")
     assert judgement.findings
     assert {f.check for f in judgement.findings} == {"refusal"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_elementwise_layer_that_is_wrong_on_a_number_is_a_finding_not_the_end_of_the_run(dtype):
+    """Right at 0 and at 1, wrong at 2: the simplifier rounds x, and of a 0-d array NumPy's round makes a scalar."""
+
+    def layer(x):
+        y = np.asarray(np.where(abs(x) > 1.5, 2, 1) * np.tanh(x), x.dtype)
+        return y, lambda dy: (np.asarray(dy * (1 - np.tanh(x) ** 2), x.dtype),)
+
+    trial = examine_function("scaled", layer, "tanh", dtype, 100, 0).trial
+    assert trial.verdict == "wrong"
+    assert [(d.check, d.output) for d in trial.discrepancies] == [("value", "y")]

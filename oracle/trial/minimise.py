@@ -75,6 +75,6 @@ def _simpler(x: np.ndarray) -> Iterator[np.ndarray]:
     if x.size:
         yield np.arange(x.size).reshape(x.shape).astype(x.dtype)
     with np.errstate(invalid="ignore"):
-        rounded = np.round(x.astype(np.float64)).astype(x.dtype)
+        rounded = np.asarray(np.round(x.astype(np.float64))).astype(x.dtype)  # of a 0-d array np.round makes a scalar
     if not np.array_equal(rounded, x, equal_nan=True):
         yield rounded
