@@ -34,7 +34,7 @@ def autograd_torch(function: Callable[..., Any]) -> Layer:
         (dx,) = pullback(np.ones(1, np.float32))
         assert dx == np.float32(0.5)
     """
-    from oracle.targets.torch_target import differentiated
+    from oracle.targets.builtin.torch_layers import differentiated
 
     def layer(*arrays: Any, **configuration: Any) -> Any:
         return differentiated(function, _whole_numbers(arrays))(*arrays, **configuration)
@@ -55,7 +55,7 @@ def autograd_jax(function: Callable[..., Any]) -> Layer:
     import jax
     import jax.numpy as jnp
 
-    from oracle.targets.jax_target import differentiated
+    from oracle.targets.builtin.jax_layers import differentiated
 
     def layer(*arrays: Any, **configuration: Any) -> Any:
         given = [None if x is None else jnp.asarray(x) for x in arrays]

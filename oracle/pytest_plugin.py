@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from reports.results import Trial
+    from oracle.results.model import Trial
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,10 +42,10 @@ class TargetCollector(pytest.Collector):
 
     def collect(self) -> Iterator[LayerItem]:
         """An item a layer and dtype; a target that cannot be had ends the session, in one line."""
+        from oracle.cases.case import DTYPES
         from oracle.layers import LAYERS
-        from oracle.trial.case import DTYPES
-        from oracle.trial.isolate import Limits, TargetProcess
-        from oracle.trial.target import TargetError
+        from oracle.targets.find import TargetError
+        from oracle.targets.process import Limits, TargetProcess
 
         option = self.config.option
         limits = Limits(option.backproof_timeout, option.backproof_memory)

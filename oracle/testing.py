@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from oracle.cases.case import DTYPES
 from oracle.layers import LAYERS
-from oracle.trial.case import DTYPES
 from oracle.trial.examine import examine_function
 from reports.text import described
 

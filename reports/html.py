@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, Template, select_autoescape
 
-from reports.errata import Errata
-from reports.results import Array, Results, Trial, Verdict, worst_verdict
+from oracle.results.errata import Errata
+from oracle.results.model import Array, Results, Trial, Verdict, worst_verdict
 
 MEANINGS: dict[str, str] = {
     "conforms": "every check of the layer held",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
+from oracle.results.model import Discrepancy, Results, Trial, worst_verdict
 from reports.html import ratio, shown
-from reports.results import Discrepancy, Results, Trial, worst_verdict
 
 # XML 1.0 has no way to write the other control characters.
 UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from oracle.cases.case import Case
 from oracle.documents.questions import PREDICATES, QUESTIONS
+from oracle.judge.judge import truth_of
+from oracle.judge.subgradient import is_subgradient
 from oracle.layers import LAYERS, Layer
-from oracle.trial.case import Case
-from oracle.trial.judge import truth_of
-from oracle.trial.subgradient import is_subgradient
+from oracle.results.errata import ClaimVerdict, Counterexample, Errata, JudgedClaim, JudgedDocument, Section
 from oracle.truth import Precision, derive
-from reports.errata import ClaimVerdict, Counterexample, Errata, JudgedClaim, JudgedDocument, Section
 
 Arguments = dict[str, Any]
 DOUBLE = Precision.of(np.float64)

@@ -16,16 +16,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.database import ExampleDatabase
 from hypothesis.errors import HypothesisException
 
+from oracle.cases.case import Case, cases, edge_cases
+from oracle.explain.diagnose import diagnose
+from oracle.explain.script import as_array, script
+from oracle.explain.simplify import simplified
+from oracle.judge.judge import Asked, Finding, Judgement, drawn, judge, judge_refusals
 from oracle.layers import LAYERS
-from oracle.trial.answers import LayerFunction
-from oracle.trial.case import Case, cases, edge_cases
-from oracle.trial.diagnose import diagnose
-from oracle.trial.isolate import Isolated, Limits, TargetProcess
-from oracle.trial.judge import Asked, Finding, Judgement, drawn, judge, judge_refusals
-from oracle.trial.minimise import simplified
-from oracle.trial.reproduce import as_array, script
-from oracle.trial.target import BUILT_IN
-from reports.results import Discrepancy, Trial, Worst, worst_verdict
+from oracle.results.model import Discrepancy, Trial, Worst, worst_verdict
+from oracle.targets.answers import LayerFunction
+from oracle.targets.find import BUILT_IN
+from oracle.targets.process import Isolated, Limits, TargetProcess
 
 MOST_DISCREPANCIES = 5
 MOST_TIMED_OUT = 3

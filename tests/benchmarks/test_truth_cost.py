@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from oracle.trial.case import Case
-from oracle.trial.judge import truth_of
+from oracle.cases.case import Case
+from oracle.judge.judge import truth_of
 from oracle.truth import derive
 
 _sizes = itertools.count()

@@ -2,10 +2,10 @@
 
 import pytest
 
+from oracle.judge.judge import judge_refusals
 from oracle.layers import LAYERS
+from oracle.run.run import Options
 from oracle.trial.examine import Examination, examine_function
-from oracle.trial.judge import judge_refusals
-from oracle.trial.run import Options
 from tests.faults.planted import FAULTS, planted
 
 SEEDS = (1, 2, 3, 4, 5)

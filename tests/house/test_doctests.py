@@ -7,7 +7,7 @@ import pkgutil
 import pytest
 
 PACKAGES = ("impl", "oracle", "reference", "reports")
-NEEDS = {"oracle.targets.torch_target": "torch"}
+NEEDS = {"oracle.targets.builtin.torch_layers": "torch"}
 
 
 def modules():

@@ -1,0 +1,1 @@
+"""Make a discrepancy readable: simplify, diagnose, script, replay."""

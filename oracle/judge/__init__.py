@@ -1,0 +1,1 @@
+"""The judge: everything that a target said, beside the truth."""

@@ -1,0 +1,1 @@
+"""A whole run: its options, its store, its executors."""

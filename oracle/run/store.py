@@ -1,0 +1,115 @@
+"""What is finished of a run, in one SQLite file: stored as it comes, and there again after any interruption."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hypothesis.database import DirectoryBasedExampleDatabase
+
+from oracle.results.model import Trial
+from oracle.trial.examine import Outcome
+
+Key = tuple[str, str, str]  # target, layer, dtype
+NAME = "run.sqlite"
+
+
+class StoreError(Exception):
+    """A store that cannot be used; the message is one line for the user."""
+
+
+class Store:
+    """The outcomes of one run in a directory.
+
+    The file stays locked while it is open, so that a second run into the same directory is refused. A run is what
+    ``options`` say; with ``resume`` the outcomes of the same run are kept, and those of another one are refused.
+    """
+
+    def __init__(self, directory: Path, options: dict[str, Any], resume: bool) -> None:
+        self.path = directory / NAME
+        self._failed = DirectoryBasedExampleDatabase(directory / "failed")
+        with self._clearly():
+            self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("BEGIN EXCLUSIVE")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS run (options TEXT NOT NULL, seconds REAL NOT NULL)")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS outcomes (target TEXT, layer TEXT, dtype TEXT, trial TEXT NOT NULL,"
+                " failed TEXT NOT NULL, PRIMARY KEY (target, layer, dtype))"
+            )
+            row = self._connection.execute("SELECT options FROM run").fetchone()
+            if resume and row is not None:
+                _refuse_another_run(self.path, json.loads(row[0]), json.loads(json.dumps(options)))
+            else:
+                self._connection.execute("DELETE FROM run")
+                self._connection.execute("DELETE FROM outcomes")
+                self._connection.execute("INSERT INTO run VALUES (?, 0)", (json.dumps(options),))
+            self._connection.execute("COMMIT")
+
+    def add(self, outcome: Outcome, seconds: float) -> None:
+        """Store an outcome, and the seconds that this part of the run has taken: once this returns, it is kept."""
+        trial = outcome.trial
+        key = (trial.target, trial.layer, trial.dtype)
+        failed = json.dumps([value.hex() for value in outcome.failed])
+        with self._clearly():
+            self._connection.execute("BEGIN")
+            self._connection.execute(
+                "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", (*key, trial.model_dump_json(), failed)
+            )
+            self._connection.execute("UPDATE run SET seconds = seconds + ?", (seconds,))
+            self._connection.execute("COMMIT")
+
+    def trials(self) -> dict[Key, Trial]:
+        """What is finished."""
+        with self._clearly():
+            rows = self._connection.execute("SELECT target, layer, dtype, trial FROM outcomes").fetchall()
+        return {(target, layer, dtype): Trial.model_validate_json(text) for target, layer, dtype, text in rows}
+
+    def seconds(self) -> float:
+        """What the run has taken, its interruptions left out."""
+        with self._clearly():
+            return float(self._connection.execute("SELECT seconds FROM run").fetchone()[0])
+
+    def known(self, key: Key) -> tuple[bytes, ...]:
+        """What failed in earlier runs into this directory."""
+        return tuple(sorted(self._failed.fetch("/".join(key).encode())))
+
+    def complete(self) -> None:
+        """The run is over: what failed in it is tried first in the next, and what failed earlier no longer."""
+        with self._clearly():
+            rows = self._connection.execute("SELECT target, layer, dtype, failed FROM outcomes").fetchall()
+            for target, layer, dtype, failed in rows:
+                name = f"{target}/{layer}/{dtype}".encode()
+                now = {bytes.fromhex(text) for text in json.loads(failed)}
+                for value in set(self._failed.fetch(name)) - now:
+                    self._failed.delete(name, value)
+                for value in now:
+                    self._failed.save(name, value)
+
+    def close(self) -> None:
+        """Give the file free."""
+        self._connection.close()
+
+    @contextmanager
+    def _clearly(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            if "locked" in str(error):
+                raise StoreError(f"{self.path} is in use by another run; choose another directory with --out") from None
+            raise StoreError(f"{self.path} cannot be used: {error}") from None
+        except OSError as error:
+            raise StoreError(f"{error.filename} cannot be written: {error.strerror}") from None
+
+
+def _refuse_another_run(path: Path, stored: dict[str, Any], options: dict[str, Any]) -> None:
+    for name in dict.fromkeys((*stored, *options)):
+        if stored.get(name) != options.get(name):
+            was, now = (json.dumps(o.get(name)) for o in (stored, options))
+            raise StoreError(f"{path} holds another run: its {name} was {was} and is now {now}; leave out --resume")

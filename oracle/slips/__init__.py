@@ -1,0 +1,1 @@
+"""Slips: known ways to get a layer wrong."""

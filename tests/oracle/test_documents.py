@@ -1,0 +1,173 @@
+"""The documents on trial: every section spoken of, every claim judged, corrections that hold, and the trial agreeing."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import reference
+from oracle.documents.judge import judge_claim
+from oracle.judge.judge import judge_refusals
+from oracle.targets.find import resolve
+from oracle.trial.examine import Examination, examine_function
+
+CLAIMS = {claim.id: claim for claim in reference.CLAIMS}
+WRONG = [claim.id for claim in reference.CLAIMS if claim.corrected is not None]
+RIGHT = [claim.id for claim in reference.CLAIMS if claim.question and claim.corrected is None]
+REST = [claim.id for claim in reference.CLAIMS if not claim.question]
+
+
+def judged(claim):
+    return judge_claim(claim, reference.DOCUMENTS[claim.document].file)
+
+
+@pytest.mark.parametrize("number", reference.DOCUMENTS)
+def test_every_section_has_a_claim_or_a_line_that_says_why_not(number):
+    spoken_of = {claim.section for claim in reference.CLAIMS if claim.document == number}
+    assert spoken_of == set(reference.DOCUMENTS[number].sections)
+
+
+def test_claims_are_well_formed():
+    assert len(CLAIMS) == len(reference.CLAIMS), "an id twice"
+    for claim in reference.CLAIMS:
+        assert claim.statement.endswith((".", "..."))
+        assert bool(claim.question) == (claim.says is not None) == (not claim.why_not), claim.id
+        failing = claim.corrected is not None
+        assert failing == bool(claim.correction) == bool(claim.consequence), claim.id
+        assert bool(claim.condition) == bool(claim.under), claim.id
+        assert not claim.tried or (failing and claim.layer), claim.id
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_claim_holds(name):
+    result = judged(CLAIMS[name])
+    assert (result.verdict, result.counterexample) == ("holds", None)
+    assert result.examples >= 1
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_claim_fails_and_its_correction_holds(name):
+    """Would the document be right, it would not fail: with the correction in its place the claim holds."""
+    claim = CLAIMS[name]
+    result = judged(claim)
+    assert result.verdict == "fails"
+    assert result.counterexample.document_gives != result.counterexample.true
+    assert result.correction_holds
+    assert result.condition_holds == (True if claim.condition else None)
+    right = dataclasses.replace(claim, says=claim.corrected)
+    assert judged(right).verdict == "holds"
+
+
+@pytest.mark.parametrize("name", REST)
+def test_claim_that_nobody_can_check_has_a_reason(name):
+    result = judged(CLAIMS[name])
+    assert result.verdict == "not_checkable"
+    assert result.reason
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_claim_that_holds_would_fail_if_it_said_something_else(name):
+    """The judge is not content with anything: what is said, made wrong, fails."""
+    claim = CLAIMS[name]
+
+    def altered(**given):
+        said = claim.says(**given)
+        if isinstance(said, tuple):
+            return (*said[:-1], said[-1] + 1)
+        if isinstance(said, list):
+            return said[::-1]
+        return said + 1 if np.ndim(said) == 0 or np.size(said) else said
+
+    assert judged(dataclasses.replace(claim, says=altered)).verdict == "fails"
+
+
+LAYERS = [
+    (number, kind, layer)
+    for number, module in reference.MODULES.items()
+    for kind in ("AS_WRITTEN", "CORRECTED")
+    for layer in getattr(module, kind)
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("number", "kind", "layer"), LAYERS)
+def test_claims_and_trial_agree(number, kind, layer, dtype):
+    """The trial finds a document's layer wrong exactly where a claim about its program fails; corrected, it conforms."""
+    module = reference.MODULES[number]
+    slips = {claim.layer for claim in module.CLAIMS if claim.tried}
+    function = resolve(f"{module.__name__}:{kind}").layer(layer)
+    wrong = kind == "AS_WRITTEN" and layer in slips
+    examination = Examination(function, layer, dtype)
+    examination.draw(100, 0, until_found=wrong)
+    refused = judge_refusals(function, layer, dtype).findings
+    assert bool(examination.found or refused) == wrong
+    assert examination.examples > examination.unsupported
+
+
+def test_reference_is_a_target_that_offers_each_layer_of_the_documents():
+    offered = set().union(*(module.AS_WRITTEN for module in reference.MODULES.values()))
+    assert set(reference.AS_WRITTEN) == offered
+    trial = examine_function(
+        "reference", resolve("reference").layer("group_norm"), "group_norm", "float64", 100, 0
+    ).trial
+    assert trial.verdict == "wrong"
+
+
+@pytest.fixture(scope="module")
+def errata(tmp_path_factory):
+    where = tmp_path_factory.mktemp("errata")
+    command = [
+        sys.executable,
+        "-c",
+        "from oracle.cli import main; main()",
+        "documents",
+        "--out",
+        "e",
+        "--json",
+        "e.json",
+    ]
+    return where, subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300)
+
+
+def test_command_writes_the_claims_as_the_contract_has_them(errata):
+    where, result = errata
+    assert result.returncode == 0, result.stderr
+    claims = json.loads((where / "e.json").read_text())["claims"]
+    assert [claim["id"] for claim in claims] == [
+        claim.id
+        for number, document in reference.DOCUMENTS.items()
+        for section in document.sections
+        for claim in reference.CLAIMS
+        if claim.document == number and claim.section == section
+    ]
+    keys = {"id", "document", "section", "layer", "statement", "verdict", "counterexample", "correction"}
+    for claim in claims:
+        assert keys <= set(claim)
+        assert claim["verdict"] in ("holds", "fails", "not_checkable")
+        assert (
+            (claim["verdict"] == "fails") == (claim["counterexample"] is not None) == (claim["correction"] is not None)
+        )
+        assert re.fullmatch(r"\d{3}_[0-9a-f]{16}\.txt", claim["document"])
+
+
+def test_errata_page_is_self_contained_and_counts(errata):
+    where, result = errata
+    page = (where / "e" / "index.html").read_text()
+    assert not re.search(r"(src|href)=\"(?!#)", page)
+    for claim in reference.CLAIMS:
+        assert f'id="{claim.id}"' in page
+    counts = [int(n) for n in re.findall(r"<td class=\"fails\">(\d+)</td>", page)]
+    assert sum(counts) == len(WRONG)
+    assert str(counts[0]) in result.stdout
+
+
+def test_documents_refuses_a_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-c", "from oracle.cli import main; main()", "documents", "--out", "file/e"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
