@@ -1,6 +1,6 @@
 """A plugin of pytest: ``pytest --backproof-target mine.py`` makes each layer and dtype of a target a test item.
 
-Loaded with pytest by its entry point, so nothing heavy is imported before it is asked for.
+pytest loads it by its entry point in every project, so it imports nothing heavy before it is asked to.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from oracle.results.model import Trial
+    from oracle.results import Trial
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options."""
+    """Add the options."""
     group = parser.getgroup("backproof", "put layers and their gradients on trial")
     group.addoption(
         "--backproof-target", action="append", default=[], metavar="TARGET",
@@ -23,10 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--backproof-layers", default="", metavar="A,B", help="layers; by default all that it offers")
     group.addoption("--backproof-dtype", default="float32,float64", metavar="A,B", help="dtypes")
-    group.addoption("--backproof-examples", type=int, default=100, metavar="N", help="cases a layer and dtype")
-    group.addoption("--backproof-seed", type=int, default=0, metavar="S", help="everything drawn follows from it")
+    group.addoption("--backproof-examples", type=int, default=100, metavar="N", help="cases per layer and dtype")
+    group.addoption(
+        "--backproof-seed", type=int, default=0, metavar="S", help="everything that is drawn follows from it"
+    )
     group.addoption("--backproof-timeout", type=float, default=60.0, metavar="S", help="seconds for one case")
-    group.addoption("--backproof-memory", type=int, default=4096, metavar="MiB", help="what a target may take")
+    group.addoption("--backproof-memory", type=int, default=4096, metavar="MiB", help="memory that a target may use")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -41,11 +43,12 @@ class TargetCollector(pytest.Collector):
     """The layers of a target."""
 
     def collect(self) -> Iterator[LayerItem]:
-        """An item a layer and dtype; a target that cannot be had ends the session, in one line."""
-        from oracle.cases.case import DTYPES
+        """Yield an item per layer and dtype. A target that cannot be loaded ends the session, in one line."""
+        from oracle.cases import DTYPES
         from oracle.layers import LAYERS
         from oracle.targets.find import TargetError
-        from oracle.targets.process import Limits, TargetProcess
+        from oracle.targets.messages import Limits
+        from oracle.targets.process import TargetProcess
 
         option = self.config.option
         limits = Limits(option.backproof_timeout, option.backproof_memory)
@@ -92,35 +95,35 @@ class LayerItem(pytest.Item):
         self.extra_keyword_matches.add("backproof")
 
     def runtest(self) -> None:
-        """The trial."""
-        from oracle.trial.examine import Task, examine
+        """Make the trial."""
+        from oracle.cases import Subject
+        from oracle.trial.trial import Task, perform
 
         assert self.parent is not None
         option = self.config.option
         examples, seed = option.backproof_examples, option.backproof_seed
-        trial = examine(Task(self.parent.name, self.layer, self.dtype, examples, seed, self.limits)).trial
+        subject = Subject(self.parent.name, self.layer, self.dtype)
+        trial = perform(Task(subject, examples, seed, self.limits)).trial
         if trial.verdict == "not_implemented":
             pytest.skip(f"{trial.target} raised NotImplementedError in every configuration")
         if trial.discrepancies:
             raise NotConforming(trial)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What a person can act on: the smallest case of each thing that is wrong."""
+        """Show the smallest case of each thing that is wrong."""
         if not isinstance(excinfo.value, NotConforming):
             return super().repr_failure(excinfo, style)
-        from reports.text import described
-
-        return "\n\n".join((str(excinfo.value), *map(described, excinfo.value.trial.discrepancies)))
+        return "\n\n".join((str(excinfo.value), *(d.text for d in excinfo.value.trial.discrepancies)))
 
     def reportinfo(self) -> tuple[Any, int, str]:
-        """Where it is from, for the headline of a failure."""
+        """Return where the item comes from, for the headline of a failure."""
         assert self.parent is not None
         return self.path, 0, f"{self.parent.name}: {self.name}"
 
 
 @pytest.fixture
 def assert_conforms() -> Any:
-    """``oracle.testing.assert_conforms``: put one function on trial as a layer."""
+    """Provide ``backproof.assert_conforms``, which puts one function on trial as a layer."""
     from oracle.testing import assert_conforms
 
     return assert_conforms

@@ -1,6 +1,6 @@
-"""For tests of one's own: one function on trial, in one call.
+"""Put one function on trial in a test.
 
-from oracle.testing import assert_conforms
+from backproof import assert_conforms
 
 def test_my_conv2d():
     assert_conforms("conv2d", my_conv2d, dtype="float32")
@@ -11,19 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from oracle.cases.case import DTYPES
+from oracle.cases import DTYPES, Subject
 from oracle.layers import LAYERS
-from oracle.trial.examine import examine_function
-from reports.text import described
+from oracle.targets.ask import InProcess
+from oracle.trial.trial import put_on_trial
 
 
 def assert_conforms(
     layer: str, function: Callable[..., Any], *, dtype: str = "float32", examples: int = 100, seed: int = 0
 ) -> None:
-    """Put ``function(*arrays, **configuration) -> (value, pullback)`` on trial as a layer.
+    """Put ``function(*arrays, **configuration) -> (value, pullback)`` on trial as a layer, in this process.
 
-    Raises AssertionError where it does not conform: the smallest configuration of each thing that is wrong, with its
-    arrays, what is expected and what came, and a diagnosis where there is one. Raises ValueError for a layer or dtype
+    Raises AssertionError if it does not conform: the smallest configuration of each thing that is wrong, with its
+    arrays, what was expected and what came, and a diagnosis if there is one. Raises ValueError for a layer or dtype
     that does not exist.
 
     >>> import numpy as np
@@ -35,7 +35,8 @@ def assert_conforms(
         raise ValueError(f"there is no dtype {dtype!r}; there are {', '.join(DTYPES)}")
     if examples < 1:
         raise ValueError(f"examples must be at least 1, got {examples}")
-    trial = examine_function(getattr(function, "__name__", "function"), function, layer, dtype, examples, seed).trial
+    subject = Subject(getattr(function, "__name__", "function"), layer, dtype)
+    trial = put_on_trial(subject, InProcess(function), examples, seed).trial
     if trial.discrepancies:
-        found = "\n\n".join(map(described, trial.discrepancies))
+        found = "\n\n".join(d.text for d in trial.discrepancies)
         raise AssertionError(f"{layer} in {dtype} is {trial.verdict}\n\n{found}")

@@ -1,1 +1,1 @@
-"""The results' data model, and the HTML pages made from it."""
+"""Renderers: results as HTML, JUnit XML and Markdown. They import nothing of the other packages."""

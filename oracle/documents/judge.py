@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from oracle.cases.case import Case
+from oracle.cases import Case
 from oracle.documents.questions import PREDICATES, QUESTIONS
-from oracle.judge.judge import truth_of
 from oracle.judge.subgradient import is_subgradient
 from oracle.layers import LAYERS, Layer
 from oracle.results.errata import ClaimVerdict, Counterexample, Errata, JudgedClaim, JudgedDocument, Section
-from oracle.truth import Precision, derive
+from oracle.siblings import import_sibling
+from oracle.truth import Precision, derive, truth_of
 
 Arguments = dict[str, Any]
 DOUBLE = Precision.of(np.float64)
@@ -38,7 +37,7 @@ class Miss:
 
 def judge_documents() -> Errata:
     """Every claim of ``reference``, which is found by name: the oracle does not import what it judges."""
-    reference = importlib.import_module("reference")
+    reference = import_sibling("reference")
     judged = []
     for number, document in reference.DOCUMENTS.items():
         claims = [judge_claim(claim, document.file) for claim in reference.CLAIMS if claim.document == number]

@@ -1,1 +1,1 @@
-"""Make a discrepancy readable: simplify, diagnose, script, replay."""
+"""Explain what was found: simplify the case, name the slip, write a script, run it again."""

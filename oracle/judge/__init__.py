@@ -1,1 +1,7 @@
-"""The judge: everything that a target said, beside the truth."""
+"""The judge: one case, and everything that a target answered, beside the truth."""
+
+from oracle.judge.finding import Fault, Finding, Held, Judgement
+from oracle.judge.judge import judge
+from oracle.judge.refusals import Refusals, judge_refusal, judge_refusals
+
+__all__ = ["Fault", "Finding", "Held", "Judgement", "Refusals", "judge", "judge_refusal", "judge_refusals"]

@@ -291,7 +291,7 @@ register(
         _affine_relu_domain,
         [Edge(((0, 3), (3, 2), (2,))), Edge(((1, 1), (1, 1), (1,))), Edge(((3, 2, 2), (4, 5), (5,)))],
         [Refusal(((2, 3), (4, 5), (5,)), {}, "x has 3 features but w 4 rows")],
-        linear=True,
+        nan_may_spread=True,
         documents=("004: 5.3",),
     )
 )
@@ -313,7 +313,7 @@ register(
                 ((1, 1, 2, 2), (1, 1, 2, 2), (1,)), {}, "the pooling window is larger than the convolution's output"
             ),
         ],
-        linear=True,
+        nan_may_spread=True,
         documents=("004: 4, 5.3",),
     )
 )
@@ -338,7 +338,7 @@ register(
         kinds={"running_var": "positive"},
         no_gradient=("running_mean", "running_var"),
         outputs=("y", "new_running_mean", "new_running_var"),
-        linear=True,
+        nan_may_spread=True,
         documents=("000: 4.9, 5.3",),
     )
 )
@@ -357,7 +357,7 @@ for _name, _mathematics, _count, _sections in (
             kinds={name: "positive" for name in _running if "var" in name},
             no_gradient=_running,
             outputs=("y", *(f"new_{name}" for name in _running)),
-            linear=True,
+            nan_may_spread=True,
             documents=_sections,
         )
     )

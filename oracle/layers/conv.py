@@ -196,7 +196,7 @@ for _rank in (1, 2, 3):
             _conv_domain(_rank),
             _conv_edges(_rank),
             _conv_refusals(_rank),
-            linear=True,
+            nan_may_spread=True,
             documents=("000: 4.1-4.7", "001", "002: I.2, I.3, III.4, III.5", "004: 1.1, 2") if _rank == 2 else (),
         )
     )
@@ -207,6 +207,6 @@ for _rank in (1, 2, 3):
             _conv_transpose_domain(_rank),
             _transpose_edges(_rank),
             _transpose_refusals(_rank),
-            linear=True,
+            nan_may_spread=True,
         )
     )

@@ -52,7 +52,7 @@ register(
             Refusal(((2, 3), (4, 5), (5,)), {}, "x has 3 features but w 4 rows"),
             Refusal(((2, 3), (3, 5), (4,)), {}, "b has 4 entries for 5 outputs"),
         ],
-        linear=True,
+        nan_may_spread=True,
         documents=("000: 2.1, 2.3", "003: Linear", "004: 1.3"),
     )
 )
@@ -72,7 +72,7 @@ register(
             Refusal(((2, 3), (5, 4), (5,)), {}, "x has 3 features but w 4 columns"),
             Refusal(((2, 3), (5, 3), (4,)), {}, "b has 4 entries for 5 outputs"),
         ],
-        linear=True,
+        nan_may_spread=True,
         documents=("000: 2.6",),
     )
 )

@@ -20,6 +20,11 @@ class Refusal:
     configuration: Configuration
     why: str
 
+    @property
+    def key(self) -> str:
+        """A name for it."""
+        return self.why
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -36,7 +41,7 @@ class Layer:
 
     ``mathematics(*arrays, **configuration)`` is the value in ``jax.lax``, or a tuple whose first entry alone is
     differentiable. ``domain(draw)`` draws shapes and a configuration with Hypothesis; ``kinds`` says what an array
-    holds where that is not any real number; ``linear`` marks a sum of products (where zeros are padded, zero times
+    holds where that is not any real number; ``nan_may_spread`` marks a sum of products (where zeros are padded, zero times
     infinity may show, depending on the algorithm); ``ties(configuration, shapes)`` gives the windows of a maximum.
     """
 
@@ -48,7 +53,7 @@ class Layer:
     kinds: Mapping[str, str] = field(default_factory=dict)
     no_gradient: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("y",)
-    linear: bool = False
+    nan_may_spread: bool = False
     ties: Callable[[Configuration, Shapes], Any] | None = None
     documents: tuple[str, ...] = ()
 

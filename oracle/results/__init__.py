@@ -1,1 +1,30 @@
-"""The data model of the results."""
+"""The results: their data model, how they are written as JSON and as text, and how they are read."""
+
+from oracle.results.codec import Array, listed
+from oracle.results.file import ResultsError, load, schema
+from oracle.results.model import (
+    Discrepancy,
+    Environment,
+    Results,
+    Row,
+    Trial,
+    Verdict,
+    Worst,
+    worst_verdict,
+)
+
+__all__ = [
+    "Array",
+    "Discrepancy",
+    "Environment",
+    "Results",
+    "ResultsError",
+    "Row",
+    "Trial",
+    "Verdict",
+    "Worst",
+    "listed",
+    "load",
+    "schema",
+    "worst_verdict",
+]

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from oracle.results.text import shown
+
 ClaimVerdict = Literal["holds", "fails", "not_checkable"]
 
 
@@ -20,6 +22,11 @@ class Counterexample(_Strict):
     arguments: dict[str, Any]
     document_gives: Any
     true: Any
+
+    def texts(self) -> dict[str, str]:
+        """Everything as aligned matrices: each argument, what the document gives, and what is true."""
+        parts = self.arguments | {"the document gives": self.document_gives, "true": self.true}
+        return {name: shown(value) for name, value in parts.items()}
 
 
 class JudgedClaim(_Strict):

@@ -1,19 +1,37 @@
-"""The results of a run: the data model behind ``results.json``, and its JSON Schema.
+"""The data model of the results of a run: what ``results.json`` holds.
 
-NaN and infinity have no JSON number; they are written as the strings "NaN", "Infinity" and "-Infinity".
+NaN and infinity have no JSON number. They are written as the strings "NaN", "Infinity" and "-Infinity".
 """
 
 from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from oracle.cases import Case, Memory, Subject, Values
+from oracle.results.codec import Array, tuples
+from oracle.results.text import configured, described, shown
 
 Verdict = Literal["conforms", "inexact", "wrong", "error", "crashed", "timed_out", "not_implemented"]
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+GRAVEST_FIRST: tuple[Verdict, ...] = (
+    "wrong",
+    "error",
+    "crashed",
+    "timed_out",
+    "inexact",
+    "conforms",
+    "not_implemented",
+)
+
+
+def worst_verdict(verdicts: list[Verdict]) -> Verdict:
+    """Return the gravest of several verdicts. It is "not_implemented" only if all are."""
+    return min(verdicts, key=GRAVEST_FIRST.index, default="not_implemented")
 
 
 def _written(value: float) -> float | str:
@@ -34,16 +52,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Array(_Strict):
-    """An array as nested lists; elements that are no JSON number stand as strings."""
-
-    dtype: str
-    shape: list[int]
-    data: Any
-
-
 class Discrepancy(_Strict):
-    """One thing that a target got wrong, in its smallest form."""
+    """One thing that a target got wrong, with the smallest case on which it does."""
 
     id: str
     verdict: Verdict
@@ -51,13 +61,45 @@ class Discrepancy(_Strict):
     output: str
     message: str
     configuration: dict[str, Any]
-    arrays: dict[str, Array | None]
+    memory: Memory = Memory.CONTIGUOUS
+    values: Values = Values.NORMAL
+    arrays: dict[str, Array | None] = Field(
+        description="by name, and dy; simpler than what was drawn if that fails too"
+    )
+    refusal: str | None = Field(None, description="the key of the bad call that was not refused")
     expected: Any = None
     got: Any = None
     error_over_bound: Number | None = None
     diagnosis: str | None = None
     reproduce: str
     known: bool = Field(False, description="listed in the file of --expect; does not count")
+
+    def case(self, subject: Subject) -> Case:
+        """Return the case. Its shapes are those of the arrays."""
+        given = (array for name, array in self.arrays.items() if name != "dy")
+        shapes = tuple(None if array is None else tuple(array.shape) for array in given)
+        configuration = {name: tuples(value) for name, value in self.configuration.items()}
+        return Case(subject.layer, subject.dtype, shapes, configuration, self.values, self.memory)
+
+    @property
+    def configuration_text(self) -> str:
+        """The configuration as it stands in a call."""
+        return configured(self.configuration)
+
+    @property
+    def expected_text(self) -> str:
+        """What was expected, as an aligned matrix."""
+        return shown(self.expected)
+
+    @property
+    def got_text(self) -> str:
+        """What came, as an aligned matrix."""
+        return shown(self.got)
+
+    @property
+    def text(self) -> str:
+        """The discrepancy as a person reads it: what is wrong, on which numbers, and why if that is known."""
+        return described(self)
 
 
 class Worst(_Strict):
@@ -84,6 +126,16 @@ class Trial(_Strict):
     discrepancies: list[Discrepancy] = []
     note: str | None = None
 
+    @property
+    def subject(self) -> Subject:
+        """What was on trial."""
+        return Subject(self.target, self.layer, self.dtype)
+
+    @property
+    def failing(self) -> list[Discrepancy]:
+        """The discrepancies that count."""
+        return [d for d in self.discrepancies if not d.known]
+
 
 class Environment(_Strict):
     """What ran where."""
@@ -101,6 +153,50 @@ class Environment(_Strict):
         return any(not device.startswith("cpu") for device in (*self.devices, *self.ran_on.values()))
 
 
+@dataclass(frozen=True)
+class Row:
+    """One layer of one target over all dtypes: a row of every summary."""
+
+    target: str
+    layer: str
+    trials: list[Trial]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest verdict."""
+        return worst_verdict([t.verdict for t in self.trials])
+
+    @property
+    def tried(self) -> bool:
+        """Whether the target was asked at all."""
+        return self.verdict != "not_implemented" or any(t.examples for t in self.trials)
+
+    @property
+    def configurations(self) -> int:
+        """How many configurations were tried."""
+        return sum(t.configurations for t in self.trials)
+
+    @property
+    def unsupported(self) -> int:
+        """For how many cases the target raised NotImplementedError."""
+        return sum(t.unsupported for t in self.trials)
+
+    @property
+    def worst(self) -> float | None:
+        """The largest finite error over bound."""
+        return max((t.worst.error_over_bound for t in self.trials if t.worst), default=None)
+
+    @property
+    def discrepancies(self) -> list[Discrepancy]:
+        """Everything that was found."""
+        return [d for t in self.trials for d in t.discrepancies]
+
+    @property
+    def all_known(self) -> bool:
+        """Whether something was found, and all of it was expected."""
+        return bool(self.discrepancies) and all(d.known for d in self.discrepancies)
+
+
 class Results(_Strict):
     """A run."""
 
@@ -114,56 +210,21 @@ class Results(_Strict):
     options: dict[str, Any]
     environment: Environment
     trials: list[Trial]
-    interrupted: bool = Field(False, description="some trials are missing; --resume goes on")
+    interrupted: bool = Field(False, description="some trials are missing; --resume continues")
     unmet: list[str] = Field([], description="lines of the file of --expect that no longer occur")
 
     def to_json(self) -> str:
-        """The results as JSON text."""
+        """Write the results as JSON text."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False) + "\n"
 
     @property
     def failing(self) -> list[tuple[Trial, Discrepancy]]:
         """The discrepancies that count, each with its trial."""
-        return [(t, d) for t in self.trials for d in t.discrepancies if not d.known]
+        return [(t, d) for t in self.trials for d in t.failing]
 
-    def by_layer(self) -> dict[tuple[str, str], list[Trial]]:
-        """The trials of each target and layer, one a dtype."""
+    def rows(self) -> list[Row]:
+        """Return a row per target and layer, in the order of the run."""
         groups: dict[tuple[str, str], list[Trial]] = {}
         for trial in self.trials:
             groups.setdefault((trial.target, trial.layer), []).append(trial)
-        return groups
-
-
-class ResultsError(Exception):
-    """Results that cannot be read; the message is one line for the user."""
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of ``results.json``."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Results.model_json_schema(by_alias=True)
-
-
-def load(path: Path) -> Results:
-    """Read results; raises ResultsError in one line where the file is missing, no JSON or no results."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ResultsError(f"{path} is not a results file: it is no UTF-8 text") from None
-    try:
-        return Results.model_validate(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise ResultsError(f"{path} is not a results file: no JSON ({error.msg}, line {error.lineno})") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the top"
-        raise ResultsError(f"{path} is not a results file: {where}: {first['msg']}") from None
-
-
-VERDICTS: tuple[Verdict, ...] = ("wrong", "error", "crashed", "timed_out", "inexact", "conforms", "not_implemented")
-
-
-def worst_verdict(verdicts: list[Verdict]) -> Verdict:
-    """The gravest of several verdicts; "not_implemented" only where nothing else is."""
-    return min(verdicts, key=VERDICTS.index, default="not_implemented")
+        return [Row(target, layer, trials) for (target, layer), trials in groups.items()]

@@ -1,17 +1,16 @@
-"""Known discrepancies: a file of lines ``target layer dtype``, with ``#`` comments."""
+"""Known discrepancies: a file with a line ``target layer dtype`` for each, and ``#`` comments."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from oracle.results.model import Results
+from oracle.cases import Subject
+from oracle.results import Results
 
-Expected = tuple[str, str, str]
 
-
-def read_expected(path: Path, layers: tuple[str, ...]) -> list[Expected]:
-    """The lines of the file; raises OSError where it cannot be read, ValueError for a line that is none."""
-    expected = []
+def read_known(path: Path, layers: tuple[str, ...]) -> list[Subject]:
+    """Read the file. Raises OSError if it cannot be read, ValueError for a line of another form."""
+    known = []
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -24,18 +23,17 @@ def read_expected(path: Path, layers: tuple[str, ...]) -> list[Expected]:
             raise ValueError(f"{path}, line {number}: expected 'target layer dtype', got {line.strip()!r}")
         if words[1] not in layers:
             raise ValueError(f"{path}, line {number}: there is no layer {words[1]!r}")
-        expected.append((words[0], words[1], words[2]))
-    return expected
+        known.append(Subject(*words))
+    return known
 
 
-def mark_expected(results: Results, expected: list[Expected]) -> None:
+def mark_known(results: Results, known: list[Subject]) -> None:
     """Mark the discrepancies that are known, and list the lines that no longer occur among what was tried."""
     occurring = set()
     for trial in results.trials:
-        key = (trial.target, trial.layer, trial.dtype)
-        if key in expected and trial.discrepancies:
-            occurring.add(key)
+        if trial.subject in known and trial.discrepancies:
+            occurring.add(trial.subject)
             for discrepancy in trial.discrepancies:
                 discrepancy.known = True
-    tried = {(t.target, t.layer, t.dtype) for t in results.trials}
-    results.unmet = [" ".join(key) for key in expected if key in tried and key not in occurring]
+    tried = {trial.subject for trial in results.trials}
+    results.unmet = [str(subject) for subject in known if subject in tried and subject not in occurring]

@@ -1,9 +1,10 @@
-"""A run: every layer of every target in every dtype on trial, what is finished stored as it comes."""
+"""A run: every layer of every target in every dtype is put on trial, and what is finished is stored as it comes."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -16,14 +17,24 @@ import jax
 import numpy as np
 
 from oracle import __version__
+from oracle.cases import Subject
 from oracle.layers import LAYERS
-from oracle.results.model import Environment, Results, Trial
-from oracle.run.executors.executors import executor, prepare
+from oracle.results import Environment, Results, Trial
+from oracle.run.executors import executor, prepare
 from oracle.run.store import Store
-from oracle.targets.process import Limits
-from oracle.trial.examine import Outcome, Task
+from oracle.targets.messages import Limits, Offer
+from oracle.trial.trial import Outcome, Task
 
 Progress = Callable[[Trial, int, int], None]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where trials are done: how many workers, of which executor, and for Dask the address of a scheduler."""
+
+    jobs: int = 1
+    executor: str = "processes"
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,12 +47,14 @@ class Options:
     examples: int = 100
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
-    jobs: int = 1
-    executor: str = "processes"
-    scheduler: str | None = None
+    where: Where = field(default_factory=Where)
+
+    def subjects(self) -> list[Subject]:
+        """List what is put on trial, target by target."""
+        return [Subject(t, layer, dtype) for t in self.targets for layer in self.layers for dtype in self.dtypes]
 
     def identity(self) -> dict[str, Any]:
-        """What the outcomes follow from: two runs that agree in it are one run."""
+        """Return what the outcomes follow from. Two runs that agree in it are one run."""
         return {
             "targets": list(self.targets),
             "layers": list(self.layers),
@@ -54,43 +67,38 @@ class Options:
         }
 
 
-def _not_offered(key: tuple[str, str, str]) -> Outcome:
-    target, layer, dtype = key
-    return Outcome(Trial(target=target, layer=layer, dtype=dtype, verdict="not_implemented"))
-
-
 def _digest(target: str) -> str | None:
-    """Of a target that is a file: mended, it is another."""
+    """Hash a target that is a file: when the file changes, it is another target."""
     path = Path(target.partition(":")[0])
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.suffix == ".py" and path.is_file() else None
 
 
 def run(options: Options, store: Store, progress: Progress = lambda trial, done, total: None) -> Results:
-    """Do what the store does not have yet, and give the results of the whole.
+    """Do what the store does not have yet, and return the results of the whole run.
 
-    Raises TargetError, ExecutorError and StoreError. Interrupted by Ctrl-C it gives what is finished, and says so.
+    Raises TargetError, ExecutorError and StoreError. Interrupted by Ctrl-C it returns what is finished, and says so.
     """
     started = datetime.datetime.now(datetime.UTC)
-    keys = [
-        (target, layer, dtype) for target in options.targets for layer in options.layers for dtype in options.dtypes
-    ]
+    subjects = options.subjects()
     finished = store.trials()
-    interrupted, devices, offers = False, (), {}
+    interrupted = False
+    offers: dict[str, Offer] = {}
+    devices: tuple[str, ...] = ()
     try:
-        with executor(options.executor, options.jobs, options.scheduler) as workers:
+        where = options.where
+        with executor(where.executor, where.jobs, where.scheduler) as workers:
             offers, devices = workers.call(prepare, options.targets, options.limits)
-            # One layer of several targets after another: what is drawn for one is remembered for the next.
-            order = sorted(keys, key=lambda key: options.layers.index(key[1]))
-            missing = [key for key in order if key not in finished]
-            offered = [key for key in missing if key[1] in offers[key[0]].layers]
-            tasks = [Task(*key, options.examples, options.seed, options.limits, store.known(key)) for key in offered]
+            # One layer of all targets after another: what was drawn for one target is remembered for the next.
+            missing = [s for s in sorted(subjects, key=lambda s: options.layers.index(s.layer)) if s not in finished]
+            offered = [subject for subject in missing if subject.layer in offers[subject.target].layers]
+            tasks = [Task(s, options.examples, options.seed, options.limits, store.known(s)) for s in offered]
             before = time.perf_counter()
             for outcome in chain(map(_not_offered, set(missing) - set(offered)), workers.outcomes(tasks)):
                 now = time.perf_counter()
                 store.add(outcome, now - before)
-                before, trial = now, outcome.trial
-                finished[trial.target, trial.layer, trial.dtype] = trial
-                progress(trial, len(finished), len(keys))
+                before = now
+                finished[outcome.trial.subject] = outcome.trial
+                progress(outcome.trial, len(finished), len(subjects))
         store.complete()
     except KeyboardInterrupt:
         interrupted = True
@@ -99,7 +107,7 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
         started=started.isoformat(timespec="seconds"),
         seconds=round(store.seconds(), 3),
         seed=options.seed,
-        options=options.identity() | {"jobs": options.jobs, "executor": options.executor},
+        options=options.identity() | {"jobs": options.where.jobs, "executor": options.where.executor},
         environment=Environment(
             python=platform.python_version(),
             numpy=np.__version__,
@@ -108,6 +116,15 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
             devices=list(devices),
             ran_on={target: offer.ran_on for target, offer in offers.items()},
         ),
-        trials=[finished[key] for key in keys if key in finished],
+        trials=[finished[subject] for subject in subjects if subject in finished],
         interrupted=interrupted,
     )
+
+
+def _not_offered(subject: Subject) -> Outcome:
+    return Outcome(Trial(**subject._asdict(), verdict="not_implemented"))
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What is finished of a run, in one SQLite file: stored as it comes, and there again after any interruption."""
+"""Store what is finished of a run in one SQLite file, as it comes, so that an interruption loses nothing."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 from hypothesis.database import DirectoryBasedExampleDatabase
 
-from oracle.results.model import Trial
-from oracle.trial.examine import Outcome
+from oracle.cases import Subject
+from oracle.results import Trial
+from oracle.trial.trial import Outcome
 
-Key = tuple[str, str, str]  # target, layer, dtype
 NAME = "run.sqlite"
 
 
 class StoreError(Exception):
-    """A store that cannot be used; the message is one line for the user."""
+    """A store that cannot be used. The message is one line for the user."""
 
 
 class Store:
     """The outcomes of one run in a directory.
 
-    The file stays locked while it is open, so that a second run into the same directory is refused. A run is what
-    ``options`` say; with ``resume`` the outcomes of the same run are kept, and those of another one are refused.
+    The file stays locked while it is open, so that a second run into the same directory is refused. A run is identified by
+    its ``options``. With ``resume`` the outcomes of the same run are kept, and those of another run are refused.
     """
 
     def __init__(self, directory: Path, options: dict[str, Any], resume: bool) -> None:
@@ -53,35 +53,35 @@ class Store:
             self._connection.execute("COMMIT")
 
     def add(self, outcome: Outcome, seconds: float) -> None:
-        """Store an outcome, and the seconds that this part of the run has taken: once this returns, it is kept."""
+        """Store an outcome, and the seconds that this part of the run has taken. Once this returns, it is safe."""
         trial = outcome.trial
-        key = (trial.target, trial.layer, trial.dtype)
         failed = json.dumps([value.hex() for value in outcome.failed])
         with self._clearly():
             self._connection.execute("BEGIN")
             self._connection.execute(
-                "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)", (*key, trial.model_dump_json(), failed)
+                "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?)",
+                (*trial.subject, trial.model_dump_json(), failed),
             )
             self._connection.execute("UPDATE run SET seconds = seconds + ?", (seconds,))
             self._connection.execute("COMMIT")
 
-    def trials(self) -> dict[Key, Trial]:
-        """What is finished."""
+    def trials(self) -> dict[Subject, Trial]:
+        """Return the trials that are finished."""
         with self._clearly():
             rows = self._connection.execute("SELECT target, layer, dtype, trial FROM outcomes").fetchall()
-        return {(target, layer, dtype): Trial.model_validate_json(text) for target, layer, dtype, text in rows}
+        return {Subject(*subject): Trial.model_validate_json(text) for *subject, text in rows}
 
     def seconds(self) -> float:
-        """What the run has taken, its interruptions left out."""
+        """Return how long the run has taken, without its interruptions."""
         with self._clearly():
             return float(self._connection.execute("SELECT seconds FROM run").fetchone()[0])
 
-    def known(self, key: Key) -> tuple[bytes, ...]:
-        """What failed in earlier runs into this directory."""
-        return tuple(sorted(self._failed.fetch("/".join(key).encode())))
+    def known(self, subject: Subject) -> tuple[bytes, ...]:
+        """Return what failed in earlier runs into this directory."""
+        return tuple(sorted(self._failed.fetch("/".join(subject).encode())))
 
     def complete(self) -> None:
-        """The run is over: what failed in it is tried first in the next, and what failed earlier no longer."""
+        """End the run: what failed in it is tried first in the next run, instead of what failed before."""
         with self._clearly():
             rows = self._connection.execute("SELECT target, layer, dtype, failed FROM outcomes").fetchall()
             for target, layer, dtype, failed in rows:
@@ -93,7 +93,7 @@ class Store:
                     self._failed.save(name, value)
 
     def close(self) -> None:
-        """Give the file free."""
+        """Close the file, which ends its lock."""
         self._connection.close()
 
     @contextmanager

@@ -1,1 +1,1 @@
-"""Well-known implementations as targets: PyTorch and JAX, with their own gradients."""
+"""Targets: what is put on trial. Find one, ask it, and keep it in a process of its own."""

@@ -1,53 +1,34 @@
-"""A target in a process of its own: what it does to the process costs one case and nothing else.
+"""A target in a process of its own: whatever it does to the process costs one case and nothing else.
 
-Plain pipes and sentinels, since a pool would not do: pebble's takes an exit with code 0 for work that goes on, and breaks
-for good when an idle worker dies; both are what a target under trial may do.
+This uses plain pipes and sentinels, because a pool would not do. pebble's pool takes an exit with code 0 for work that goes
+on, and it breaks for good when an idle worker dies. A target on trial may do both.
 """
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import time
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.util import Finalize
-from typing import Any
+from typing import Any, Literal
 
-import jax
-
-from oracle.targets.answers import Answers, Question, named, perform
-from oracle.targets.compiled import described
-from oracle.targets.find import TargetError, resolve
+from oracle.targets.answer import Answer, Lost
+from oracle.targets.find import TargetError
+from oracle.targets.messages import Ask, CannotLoad, Devices, Limits, Offer, WhatDoYouOffer, WhichDevices
+from oracle.targets.question import Question
+from oracle.targets.serve import serve
 
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 START_SECONDS = 120.0
-LIBRARIES = ["numpy", "jax", "jax.numpy", "ml_dtypes", "oracle.targets.find"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a target may take: seconds for a case, MiB of memory beyond what its import took; and where it runs."""
-
-    timeout: float = 60.0
-    memory: int = 4096
-    device: str | None = None
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What a target offers, and where it runs."""
-
-    layers: tuple[str, ...]
-    ran_on: str
+LIBRARIES = ["numpy", "jax", "jax.numpy", "ml_dtypes", "oracle.targets.serve"]
 
 
 class TargetProcess:
-    """One target in one worker process, which is replaced when it has died."""
+    """One target in one worker process. A process that has died is replaced at the next question."""
 
     def __init__(self, target: str, limits: Limits) -> None:
         self.target, self.limits = target, limits
@@ -56,38 +37,42 @@ class TargetProcess:
         self._at_exit: Finalize | None = None
 
     def offer(self) -> Offer:
-        """What it offers; raises TargetError, in one line, where it cannot be imported."""
+        """Ask what the target offers. Raises TargetError, in one line, if it cannot be loaded."""
         if self._process is not None and not self._process.is_alive():
-            self.close()  # it died after its last answer, by what another target did
+            self.close()  # it died after its last answer, perhaps by what another target did
         try:
-            offer: Offer | TargetError = self._call("offer", START_SECONDS)
-        except _Lost as lost:
-            raise TargetError(f"target {self.target} cannot be imported: {lost.args[1]}") from None
-        if isinstance(offer, TargetError):
-            raise offer
-        return offer
+            reply = self._call(WhatDoYouOffer(), START_SECONDS)
+        except _ProcessLostError as error:
+            raise TargetError(f"target {self.target} cannot be imported: {error.lost.message}") from None
+        if isinstance(reply, CannotLoad):
+            raise TargetError(reply.message)
+        assert isinstance(reply, Offer)
+        return reply
 
     def devices(self) -> tuple[str, ...]:
-        """The devices that JAX sees there."""
+        """Ask which devices JAX sees there."""
         try:
-            return tuple(self._call("devices", START_SECONDS))
-        except _Lost as lost:
-            return (f"unknown: {lost.args[1]}",)
+            reply: Devices = self._call(WhichDevices(), START_SECONDS)
+            return reply.names
+        except _ProcessLostError as error:
+            return (f"unknown: {error.lost.message}",)
 
-    def ask(self, layer: str, question: Question) -> Answers:
-        """What the layer answers; where the process dies or does not answer in time, that is the answer."""
+    def ask(self, layer: str, question: Question) -> Answer:
+        """Ask a layer. If the process dies or does not answer in time, the answer is Lost."""
         try:
             if self._process is None:
                 self.offer()
-            answers: Answers = self._call((layer, question), self.limits.timeout)
-            return answers
-        except _Lost as lost:
-            return Answers(lost=lost.args)  # type: ignore[arg-type]
+            reply: Answer | CannotLoad = self._call(Ask(layer, question), self.limits.timeout)
+        except _ProcessLostError as error:
+            return error.lost
         except TargetError as error:
-            return Answers(lost=("crashed", f"{error}, when it was started again"))
+            reply = CannotLoad(str(error))
+        if isinstance(reply, CannotLoad):
+            return Lost("crashed", f"{reply.message}, when it was started again")
+        return reply
 
     def close(self) -> None:
-        """End the process, and what it has started."""
+        """End the process and everything that it has started."""
         if self._process is None:
             return
         try:
@@ -101,7 +86,7 @@ class TargetProcess:
         self._process = self._connection = self._at_exit = None
 
     def _call(self, message: Any, seconds: float) -> Any:
-        """What the process says to it; raises _Lost where it dies over it, or is not done in time."""
+        """Send a message and return the reply. Raises _ProcessLostError if the process dies or is too slow."""
         if self._process is None:
             self._start()
         try:
@@ -109,25 +94,25 @@ class TargetProcess:
             ready = wait([self._connection, self._process.sentinel], seconds)
             if not ready:
                 self.close()
-                raise _Lost("timed_out", f"no answer within {seconds:g} s")
+                raise _ProcessLostError("timed_out", f"no answer within {seconds:g} s")
             if self._connection in ready:
                 return self._connection.recv()
         except (OSError, EOFError, ValueError, LookupError, AttributeError, ImportError, pickle.UnpicklingError):
-            pass  # it closed the connection, or wrote into it what is no answer: it is gone, or of no use any more
+            pass  # it closed the connection or wrote nonsense into it: the process is of no use any more
         self._process.join(1)
         cause = _cause(self._process.exitcode)
         self.close()
-        raise _Lost("crashed", cause)
+        raise _ProcessLostError("crashed", cause)
 
     def _start(self) -> None:
-        # A worker of Dask is daemonic, which may not have children; this one is ended by the Finalize below.
+        # A worker of Dask is daemonic, and such a process may not have children. The Finalize below ends this one.
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         context: Any = multiprocessing.get_context(START_METHOD)
         if START_METHOD == "forkserver":
             context.set_forkserver_preload(LIBRARIES)
         for attempt in range(3):
             self._connection, there = context.Pipe()
-            process = context.Process(target=_serve, args=(there, self.target, self.limits))
+            process = context.Process(target=serve, args=(there, self.target, self.limits))
             try:
                 process.start()
                 break
@@ -138,12 +123,16 @@ class TargetProcess:
             finally:
                 there.close()
         self._process = process
-        # multiprocessing joins its children at the end of this process, and this one ends at no one's word but ours.
+        # multiprocessing joins its children when this process ends, and the child waits for us: kill it first.
         self._at_exit = Finalize(None, self._process.kill, exitpriority=1)
 
 
-class _Lost(Exception):
-    """The process died, or did not answer in time: a verdict and a message."""
+class _ProcessLostError(Exception):
+    """The process died, or it did not answer in time."""
+
+    def __init__(self, verdict: Literal["crashed", "timed_out"], message: str) -> None:
+        super().__init__(message)
+        self.lost = Lost(verdict, message)
 
 
 def _cause(code: int | None) -> str:
@@ -156,86 +145,11 @@ def _cause(code: int | None) -> str:
 
 @dataclass(frozen=True)
 class Isolated:
-    """A layer of a target in its process."""
+    """A layer of a target, asked in the target's own process."""
 
     process: TargetProcess
     layer: str
 
-    def ask(self, question: Question) -> Answers:
-        """What it answers."""
+    def ask(self, question: Question) -> Answer:
+        """Ask one question."""
         return self.process.ask(self.layer, question)
-
-
-# -- in the target's process ------------------------------------------------------------------------------------------
-
-
-def _serve(connection: Connection, name: str, limits: Limits) -> None:
-    """Answer questions until the connection is closed."""
-    _alone()
-    _limit_memory(limits.memory)
-    me, target = os.getpid(), None
-    while True:
-        try:
-            message = connection.recv()
-        except EOFError:
-            return
-        answer: Any
-        try:
-            if message == "devices":
-                answer = [described(device) for device in jax.devices()]
-            elif message == "offer" or target is None:
-                target = resolve(name, limits.device)
-                answer = Offer(tuple(target.offered()), target.ran_on)
-                _limit_memory(limits.memory)
-            else:
-                layer, question = message
-                function = target.layer(layer)
-                assert function is not None
-                answer = perform(function, question)
-        except TargetError as error:
-            answer = error
-        except BaseException as error:  # whatever class it has made of it
-            text = named(error)
-            answer = Answers(raised=text) if target else TargetError(f"target {name} cannot be imported: {text}")
-        if os.getpid() != me:
-            os._exit(0)  # a fork that the target has made came back here
-        _own_output()
-        connection.send(answer)
-
-
-def _alone() -> None:
-    """A process group of its own, no output of its own, and no life after its parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "setsid"):
-        os.setsid()
-    end_with_parent()
-    _own_output()
-
-
-def end_with_parent() -> None:
-    """Be killed when the process that started this one is, however it ends; Linux alone can do it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-def _own_output() -> None:
-    """What the target prints goes to standard error, since standard output is the command's; put right if it was closed."""
-    try:
-        os.fstat(1)
-        torn = sys.stdout is None or sys.stdout.closed or sys.stdout is sys.__stdout__
-    except OSError:
-        torn = True
-    if torn:
-        os.dup2(2, 1)
-        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-
-
-def _limit_memory(mebibytes: int) -> None:
-    """From here on so much more; beyond it, allocation fails. The kernel does it, on Linux alone."""
-    if sys.platform == "linux":
-        import resource
-
-        with open("/proc/self/status") as status:
-            used = next(int(line.split()[1]) for line in status if line.startswith("VmData"))
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        resource.setrlimit(resource.RLIMIT_DATA, (1024 * used + 2**20 * mebibytes, hard))

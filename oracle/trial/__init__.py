@@ -1,1 +1,1 @@
-"""The trial: a case is drawn, the target answers, the truth is computed, the judge compares."""
+"""The trial of one layer of one target in one dtype."""

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from oracle.trial.examine import Task, examine
+from oracle.cases import Subject
+from oracle.trial.trial import Task, perform
 
 STORED = json.loads(Path(__file__).with_name("findings.json").read_text(encoding="utf-8"))
 HERE = {"hypothesis": hypothesis.__version__, "numpy": np.__version__, "jax": jax.__version__}
@@ -27,8 +28,8 @@ def found(trial):
 )
 def test_the_findings_are_the_same(before, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])  # the target's name, which is part of the ids, is a path from the root
-    task = Task(before["target"], before["layer"], before["dtype"], STORED["examples"], STORED["seed"])
-    trial = examine(task).trial
+    subject = Subject(before["target"], before["layer"], before["dtype"])
+    trial = perform(Task(subject, STORED["examples"], STORED["seed"])).trial
     expected = sorted(finding for finding in before["findings"] if finding[2] != "refusal")
     assert (trial.verdict, found(trial)) == (before["verdict"], expected)
     if STORED["versions"] == HERE:  # what is drawn follows from the version of Hypothesis

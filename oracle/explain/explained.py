@@ -1,0 +1,68 @@
+"""Turn a finding into a discrepancy that a person can read: simplified, diagnosed, with a script."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from oracle.cases import Arrays, Case, Subject
+from oracle.cases.case import refused_case
+from oracle.explain.diagnose import diagnose
+from oracle.explain.script import script
+from oracle.explain.simplify import simplified
+from oracle.judge import Fault, Finding
+from oracle.layers import LAYERS, Refusal
+from oracle.results import Array, Discrepancy, listed
+from oracle.targets.ask import Asked
+from oracle.truth import drawn
+
+
+def explained(subject: Subject, layer: Asked, case: Case, finding: Finding) -> Discrepancy:
+    """Explain a finding of the judge."""
+    arrays, dy, _ = drawn(case)
+    diagnosis = None
+    if finding.check != "process":
+        diagnosis = diagnose(case, arrays, dy, finding)  # before the values are simple: random ones tell slips apart
+        arrays, dy, finding = simplified(layer, case, finding)
+        diagnosis = diagnosis or diagnose(case, arrays, dy, finding)
+    return _discrepancy(subject, case, arrays, dy, finding, diagnosis=diagnosis)
+
+
+def explained_refusal(subject: Subject, refusal: Refusal, finding: Finding) -> Discrepancy:
+    """Explain why a call had to be refused."""
+    case = refused_case(LAYERS[subject.layer], subject.dtype, refusal)
+    return _discrepancy(subject, case, case.arrays(), None, finding, refusal=refusal.key)
+
+
+def _discrepancy(
+    subject: Subject, case: Case, arrays: Arrays, dy: np.ndarray | None, finding: Finding, **more: Any
+) -> Discrepancy:
+    shown = dict(zip(LAYERS[case.layer].arrays, arrays, strict=True)) | ({} if dy is None else {"dy": dy})
+    return Discrepancy(
+        id=identity(subject, finding.fault, more.get("refusal")),
+        verdict=finding.verdict,
+        check=finding.check,
+        output=finding.output,
+        message=finding.message,
+        configuration=case.configuration,
+        memory=case.memory,
+        values=case.values,
+        arrays={name: None if x is None else Array.of(x) for name, x in shown.items()},
+        expected=_plain(finding.expected),
+        got=_plain(finding.got),
+        error_over_bound=finding.error_over_bound,
+        reproduce=script(subject.target, case, arrays, dy, finding),
+        **more,
+    )
+
+
+def identity(subject: Subject, fault: Fault, refusal: str | None = None) -> str:
+    """Return an id that the same fault has in every run."""
+    text = "/".join((*subject, *fault, *(() if refusal is None else (refusal,))))
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _plain(value: Any) -> Any:
+    return listed(value) if isinstance(value, np.ndarray) else value

@@ -1,0 +1,56 @@
+"""Arrays and configurations as JSON has them, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from oracle.cases import numpy_dtype
+from oracle.results.text import shown
+
+
+class Array(BaseModel):
+    """An array as nested lists. Elements that JSON has no number for are strings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dtype: str
+    shape: list[int]
+    data: Any
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> Array:
+        """Store a NumPy array."""
+        return cls(dtype=x.dtype.name, shape=list(x.shape), data=listed(x))
+
+    def numpy(self) -> np.ndarray:
+        """Return the NumPy array."""
+        dtype = numpy_dtype(self.dtype)
+        data = np.array(self.data, dtype=dtype if dtype.kind in "iub" else np.float64)
+        return data.reshape(self.shape).astype(dtype)
+
+    @property
+    def text(self) -> str:
+        """The elements as an aligned matrix."""
+        return shown(self.data)
+
+
+def listed(x: np.ndarray) -> Any:
+    """Write an array as nested lists, with NaN and infinity as strings."""
+    wide = x if x.dtype.kind in "iub" else np.asarray(x, np.float64)
+    return _plain(wide.tolist())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def tuples(value: Any) -> Any:
+    """Turn lists into tuples: JSON has lists where a configuration has tuples."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,56 @@
+"""What the judge's process and the target's process say to each other. Everything here can be pickled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oracle.targets.question import Question
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a target may use: seconds for a case, MiB of memory beyond what its import took; and the device it runs on."""
+
+    timeout: float = 60.0
+    memory: int = 4096
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class WhatDoYouOffer:
+    """Load the target and say what it offers. The reply is an Offer or a CannotLoad."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The layers that a target offers, and the device that it computes on."""
+
+    layers: tuple[str, ...]
+    ran_on: str
+
+
+@dataclass(frozen=True)
+class CannotLoad:
+    """The target cannot be loaded. The message is one line for the user."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class WhichDevices:
+    """Name the devices that JAX sees. The reply is a Devices."""
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices that JAX sees in the target's process."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask one layer. The reply is an Answer, or a CannotLoad if the target had to be loaded again."""
+
+    layer: str
+    question: Question

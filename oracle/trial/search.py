@@ -1,0 +1,166 @@
+"""Search for cases that a layer gets wrong: the edges first, then what Hypothesis draws. What fails is shrunk."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.database import ExampleDatabase
+from hypothesis.errors import HypothesisException
+
+from oracle.cases import Case, cases, edge_cases
+from oracle.judge import Fault, Finding, Judgement, judge
+from oracle.layers import LAYERS
+from oracle.targets.ask import Asked
+
+MOST_TIMED_OUT = 3
+MOST_CRASHED = 25
+BATCH = 1000  # Hypothesis remembers every example of a search
+
+
+class Search:
+    """Every case of one layer in one dtype that was tried, and what came of it."""
+
+    def __init__(self, asked: Asked, layer: str, dtype: str) -> None:
+        self.asked, self.layer, self.dtype = asked, layer, dtype
+        self.total = Judgement()
+        self.right: set[tuple[int, int]] = set()
+        self.wrong: dict[Case, list[Finding]] = {}
+        self.configurations: set[int] = set()
+        self.examples = self.unsupported = self.crashed = self.timed_out = 0
+        self.found: dict[Fault, tuple[Case, Finding]] = {}
+        self.failed: set[bytes] = set()
+        self.most_afterwards = 0
+        self.left: int | None = None
+
+    @property
+    def stopped(self) -> str | None:
+        """Why no further case is tried, or None."""
+        if self.timed_out >= MOST_TIMED_OUT:
+            return f"stopped after {self.timed_out} cases without an answer in time"
+        return f"stopped after the process died {self.crashed} times" if self.crashed >= MOST_CRASHED else None
+
+    def attempt(self, case: Case) -> list[Finding]:
+        """Judge a case once. After the first finding, only a bounded number of new cases is judged."""
+        key = hash(case.key)
+        if case in self.wrong:
+            return self.wrong[case]
+        if (key, case.seed) in self.right or self.left == 0 or self.stopped:
+            return []
+        judgement = judge(self.asked, case)
+        self.examples += 1
+        self.configurations.add(key)
+        if self.left is not None:
+            self.left -= 1
+        self.unsupported += not judgement.offered
+        self.total.checks += judgement.checks
+        self.total.undecided += judgement.undecided
+        if judgement.worst is not None:
+            self.total.compared(*judgement.worst)
+        if judgement.findings:
+            self.wrong[case] = judgement.findings
+        else:
+            self.right.add((key, case.seed))
+        for finding in judgement.findings:
+            self._remember(case, finding)
+        return judgement.findings
+
+    def _remember(self, case: Case, finding: Finding) -> None:
+        self.crashed += finding.verdict == "crashed"
+        self.timed_out += finding.verdict == "timed_out"
+        known = self.found.get(finding.fault)
+        if known is None or case.size < known[0].size:
+            self.found[finding.fault] = (case, finding)
+        if self.left is None:
+            self.left = self.most_afterwards
+
+    def run(self, examples: int, seed: int, until_found: bool = False, known: Iterable[bytes] = ()) -> None:
+        """Try what failed the last time, then the edges, then what Hypothesis draws, and shrink what fails.
+
+        Each fault is shrunk on its own. With ``until_found`` the first finding ends the search, unshrunk.
+        """
+        self.most_afterwards = 3 * examples + 300
+        remembered = _Remembered(known)
+        if known:
+            self._draw(examples, f"{seed}", (Phase.reuse,), remembered)
+        edges = edge_cases(LAYERS[self.layer], self.dtype)[:examples]
+        for case in edges:
+            self.attempt(case)
+            if until_found and self.found:
+                return
+        phases = (Phase.generate,) if until_found else (Phase.generate, Phase.shrink)
+        for batch, start in enumerate(range(0, examples - len(edges), BATCH)):
+            if not (until_found and self.found) and not self.stopped:
+                count = min(BATCH, examples - len(edges) - start)
+                self._draw(count, f"{seed} {self.layer} {self.dtype} {batch or ''}".rstrip(), phases, remembered)
+        for fault in [f for f, (case, _) in self.found.items() if case in edges and not until_found]:
+            seeded = f"{seed} {self.layer} {self.dtype} {tuple(fault)}"
+            self._draw(4 * examples, seeded, phases, remembered, only=fault)
+        self.failed = remembered.values
+
+    def _draw(
+        self,
+        examples: int,
+        seeded: str,
+        phases: tuple[Phase, ...],
+        remembered: _Remembered,
+        only: Fault | None = None,
+    ) -> None:
+        """Draw cases with Hypothesis and shrink those that fail, or ``only`` those that have one fault.
+
+        Edges are not shrunk, so a fault that only an edge has shown is searched for once more like this.
+        """
+
+        @settings(
+            max_examples=examples,
+            database=remembered,
+            deadline=None,
+            phases=phases,
+            report_multiple_bugs=Phase.shrink in phases and only is None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        )
+        @hypothesis.seed(zlib.crc32(seeded.encode()))  # below settings it would take the database away
+        @given(cases(LAYERS[self.layer], self.dtype))
+        def conforms(case: Case) -> None:
+            findings = self.attempt(case)
+            if findings and (only is None or any(f.fault == only for f in findings)):
+                raise _failure(findings[0].fault if only is None else only)
+
+        try:
+            conforms()
+        except* (_FailureError, HypothesisException):
+            pass  # what failed has been remembered, with its smallest case
+
+
+class _Remembered(ExampleDatabase):
+    """Hypothesis' database of one trial: what failed, whatever the name of the function that it failed in."""
+
+    def __init__(self, values: Iterable[bytes]) -> None:
+        super().__init__()
+        self.values = set(values)
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        return () if key.endswith((b".secondary", b".pareto")) else sorted(self.values)
+
+    def save(self, key: bytes, value: bytes) -> None:
+        if not key.endswith((b".secondary", b".pareto")):
+            self.values.add(value)
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        if not key.endswith((b".secondary", b".pareto")):
+            self.values.discard(value)
+
+
+class _FailureError(AssertionError):
+    """A case that does not conform."""
+
+
+_FAILURES: dict[Fault, type[_FailureError]] = {}
+
+
+def _failure(fault: Fault) -> _FailureError:
+    """Return an error of a class of its own for each fault, so that Hypothesis shrinks each by itself."""
+    return _FAILURES.setdefault(fault, type("_FailureError", (_FailureError,), {}))()

@@ -1,0 +1,109 @@
+"""The trial of one layer of one target in one dtype: search for what is wrong, then explain it."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass, field
+
+import jax
+
+from oracle.cases import Subject
+from oracle.explain.explained import explained, explained_refusal, identity
+from oracle.judge import Finding, Refusals, judge_refusals
+from oracle.results import Discrepancy, Trial, Worst, worst_verdict
+from oracle.targets.ask import Asked
+from oracle.targets.find import BUILT_IN
+from oracle.targets.messages import Limits
+from oracle.targets.process import Isolated, TargetProcess
+from oracle.trial.search import Search
+
+MOST_DISCREPANCIES = 5
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one trial needs. Its outcome follows from this, wherever it is done."""
+
+    subject: Subject
+    examples: int
+    seed: int
+    limits: Limits = field(default_factory=Limits)
+    known: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial, and the examples that failed, as Hypothesis stores them, to be tried first the next time."""
+
+    trial: Trial
+    failed: tuple[bytes, ...] = ()
+
+
+def perform(task: Task) -> Outcome:
+    """Put a layer that the target offers on trial. The target runs in a process of its own.
+
+    A built-in target keeps its process from one trial to the next. Any other target gets a new one for each layer, so that
+    what it does to its process while one layer is tried cannot change the next.
+    """
+    process = _process_of(task.subject.target, task.limits)
+    try:
+        process.offer()  # starts the process, also if it has died since the last trial
+        return put_on_trial(task.subject, Isolated(process, task.subject.layer), task.examples, task.seed, task.known)
+    finally:
+        jax.clear_caches()  # what was traced for this layer is of no use for the next
+        if task.subject.target not in BUILT_IN:
+            process.close()
+
+
+@functools.cache
+def _process_of(target: str, limits: Limits) -> TargetProcess:
+    return TargetProcess(target, limits)
+
+
+def put_on_trial(subject: Subject, layer: Asked, examples: int, seed: int, known: tuple[bytes, ...] = ()) -> Outcome:
+    """Put one layer on trial in one dtype. The subject says what it is called in the results."""
+    began = time.perf_counter()
+    search = Search(layer, subject.layer, subject.dtype)
+    search.run(examples, seed, known=known)
+    discrepancies = [
+        explained(subject, layer, case, finding)
+        for case, finding in sorted(search.found.values(), key=lambda found: found[0].size)
+    ]
+    nothing_offered = search.unsupported == search.examples
+    refusals = Refusals()
+    if not nothing_offered and not search.stopped:
+        refusals = judge_refusals(layer, subject.layer, subject.dtype)
+    discrepancies += [explained_refusal(subject, refusal, finding) for refusal, finding in refusals.accepted]
+    verdict = worst_verdict([d.verdict for d in discrepancies] or ["conforms"])
+    worst = search.total.worst
+    trial = Trial(
+        **subject._asdict(),
+        verdict="not_implemented" if nothing_offered and not discrepancies else verdict,
+        examples=search.examples,
+        configurations=len(search.configurations),
+        checks=search.total.checks + refusals.checks,
+        seconds=round(time.perf_counter() - began, 3),
+        unsupported=search.unsupported,
+        undecided=search.total.undecided,
+        worst=None if worst is None else Worst(output=worst[0], error_over_bound=worst[1]),
+        discrepancies=discrepancies[:MOST_DISCREPANCIES],
+        note=search.stopped,
+    )
+    return Outcome(trial, tuple(sorted(search.failed)))
+
+
+def lost(task: Task, message: str) -> Outcome:
+    """Return the outcome of a trial whose own process died again and again."""
+    subject, fault = task.subject, Finding("crashed", "process", "y", message).fault
+    target, layer, dtype = subject
+    source = f"# backproof run --target {target} --layers {layer} --dtype {dtype} --seed {task.seed}\n"
+    discrepancy = Discrepancy(
+        id=identity(subject, fault),
+        **fault._asdict(),
+        message=message,
+        configuration={},
+        arrays={},
+        reproduce=source,
+    )
+    return Outcome(Trial(**subject._asdict(), verdict="crashed", note=message, discrepancies=[discrepancy]))
