@@ -1,4 +1,4 @@
-"""A layer over JAX arrays as a layer over NumPy arrays, value and pullback compiled together."""
+"""Turn a layer over JAX arrays into one over NumPy arrays, with value and pullback compiled together."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-LayerFunction = Callable[..., tuple[Any, Callable[[Any], Any]]]
+from oracle.targets.ask import LayerFunction
 
 
 def device_named(name: str | None) -> Any:
-    """JAX's device of a name (cpu, gpu, tpu, gpu:1), its default without one; raises LookupError where there is none."""
+    """Return JAX's device of a name (cpu, gpu, tpu, gpu:1), or its default. Raises LookupError if there is none."""
     kind, _, number = (name or jax.default_backend()).partition(":")
     there = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
     try:
@@ -24,12 +24,12 @@ def device_named(name: str | None) -> Any:
 
 
 def described(device: Any) -> str:
-    """A device of JAX as results show it: ``gpu:0 (NVIDIA H100)``."""
+    """Name a device of JAX as results show it: ``gpu:0 (NVIDIA H100)``."""
     return f"{device.platform}:{device.id} ({device.device_kind})"
 
 
 def compiled(function: LayerFunction, device: Any = None) -> LayerFunction:
-    """Jit ``(arrays, dy) -> (value, cotangents)`` once a configuration; products at full precision on accelerators."""
+    """Compile ``(arrays, dy) -> (value, cotangents)`` once per configuration. Accelerators use full products."""
 
     @functools.lru_cache(maxsize=64)
     def program(items: tuple[tuple[str, Any], ...]) -> tuple[Any, Any]:
