@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from oracle.cases import Case, Memory, Subject, Values
 from oracle.results.codec import Array, tuples
-from oracle.results.text import configured, described, shown
+from oracle.results.text import configured, indented, shown
 
 Verdict = Literal["conforms", "inexact", "wrong", "error", "crashed", "timed_out", "not_implemented"]
 SCHEMA_VERSION = 2
@@ -99,7 +99,22 @@ class Discrepancy(_Strict):
     @property
     def text(self) -> str:
         """The discrepancy as a person reads it: what is wrong, on which numbers, and why if that is known."""
-        return described(self)
+        lines = [f"{self.verdict}, {self.check} of {self.output}: {self.message}"]
+        if self.diagnosis:
+            lines.append(f"diagnosis: {self.diagnosis}")
+        lines.append(f"configuration: {self.configuration_text}")
+        if self.memory is not Memory.CONTIGUOUS:
+            lines.append(f"memory layout: {self.memory}")
+        for name, array in self.arrays.items():
+            if array is not None and self.refusal is not None:
+                lines.append(f"{name}: shape {tuple(array.shape)}")
+            elif array is not None:
+                lines += [f"{name} =", indented(array.text)]
+        if self.expected is not None:
+            lines += [f"expected {self.output} =", indented(self.expected_text)]
+        if self.got is not None:
+            lines += [f"got {self.output} =", indented(self.got_text)]
+        return "\n".join(lines)
 
 
 class Worst(_Strict):

@@ -1,30 +1,8 @@
-"""Numbers and discrepancies as a terminal shows them."""
+"""Numbers as a terminal shows them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from oracle.results.model import Discrepancy
-
-
-def described(discrepancy: Discrepancy) -> str:
-    """Describe a discrepancy: what is wrong, on which numbers, and why if that is known."""
-    lines = [f"{discrepancy.verdict}, {discrepancy.check} of {discrepancy.output}: {discrepancy.message}"]
-    if discrepancy.diagnosis:
-        lines.append(f"diagnosis: {discrepancy.diagnosis}")
-    lines.append(f"configuration: {configured(discrepancy.configuration)}")
-    if discrepancy.memory != "contiguous":
-        lines.append(f"memory layout: {discrepancy.memory}")
-    for name, array in discrepancy.arrays.items():
-        if array is not None and discrepancy.check == "refusal":
-            lines.append(f"{name}: shape {tuple(array.shape)}")
-        elif array is not None:
-            lines += [f"{name} =", _indented(array.text)]
-    for what, value in (("expected", discrepancy.expected), ("got", discrepancy.got)):
-        if value is not None:
-            lines += [f"{what} {discrepancy.output} =", _indented(shown(value))]
-    return "\n".join(lines)
+from typing import Any
 
 
 def configured(configuration: dict[str, Any]) -> str:
@@ -46,7 +24,8 @@ def shown(value: Any, most: int = 400) -> str:
     return text if len(lines) <= most else f"{text}\n... ({len(lines) - most} lines more)"
 
 
-def _indented(text: str) -> str:
+def indented(text: str) -> str:
+    """Indent each line by four spaces."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
