@@ -16,6 +16,7 @@ from oracle.judge.element import Elements, error_over_bound
 from oracle.judge.finding import Finding, Held
 from oracle.judge.subgradient import is_subgradient
 from oracle.layers import LAYERS
+from oracle.results import json_number
 from oracle.targets.answer import Answered, NotAnArray, Part, Parts
 from oracle.targets.question import Question
 from oracle.truth import Precision, Truth
@@ -172,9 +173,14 @@ def _compared(check: str, name: str, got: np.ndarray, question: Question, truth:
             check = "subgradient"
     expected = np.asarray(pair.value, np.float64)
     place = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
-    message = f"{name}{list(place)} is {got[place]!s}; expected {expected[place]!s}"
+    message = f"{name}{list(place)} is {_written(got[place])}; expected {_written(expected[place])}"
     verdict = "inexact" if _accurate(elements, ratio, expected) else "wrong"
     return Finding(verdict, check, name, message, expected, got, float(ratio.max()))  # type: ignore[arg-type]
+
+
+def _written(x: np.floating) -> str:
+    """Write a number in the digits of its own dtype, and NaN and infinity as everywhere in the results."""
+    return str(x) if np.isfinite(x) else str(json_number(float(x)))
 
 
 def _accurate(elements: Elements, ratio: np.ndarray, expected: np.ndarray) -> bool:

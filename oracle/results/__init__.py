@@ -12,6 +12,7 @@ from oracle.results.model import (
     Worst,
     worst_verdict,
 )
+from oracle.results.text import json_number
 
 __all__ = [
     "Array",
@@ -23,6 +24,7 @@ __all__ = [
     "Trial",
     "Verdict",
     "Worst",
+    "json_number",
     "listed",
     "load",
     "schema",

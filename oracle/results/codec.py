@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from oracle.cases import numpy_dtype
-from oracle.results.text import shown
+from oracle.results.text import json_number, shown
 
 
 class Array(BaseModel):
@@ -44,11 +44,7 @@ def listed(x: np.ndarray) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
+    return [_plain(v) for v in value] if isinstance(value, list) else json_number(value)
 
 
 def tuples(value: Any) -> Any:

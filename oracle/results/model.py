@@ -6,7 +6,6 @@ NaN and infinity have no JSON number. They are written as the strings "NaN", "In
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -14,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from oracle.cases import Case, Memory, Subject, Values
 from oracle.results.codec import Array, tuples
-from oracle.results.text import configured, indented, shown
+from oracle.results.text import configured, indented, json_number, shown
 
 Verdict = Literal["conforms", "inexact", "wrong", "error", "crashed", "timed_out", "not_implemented"]
 SCHEMA_VERSION = 2
@@ -34,16 +33,10 @@ def worst_verdict(verdicts: list[Verdict]) -> Verdict:
     return min(verdicts, key=GRAVEST_FIRST.index, default="not_implemented")
 
 
-def _written(value: float) -> float | str:
-    if math.isnan(value):
-        return "NaN"
-    return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
-
-
 Number = Annotated[
     float,
     BeforeValidator(float),
-    PlainSerializer(_written, when_used="json"),
+    PlainSerializer(json_number, when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}),
 ]
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+
+def json_number(value: Any) -> Any:
+    """Return what JSON has for a number: NaN and the infinities are strings there, everything else stays as it is.
+
+    >>> json_number(2.5), json_number(float("nan")), json_number(float("-inf"))
+    (2.5, 'NaN', '-Infinity')
+    """
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def configured(configuration: dict[str, Any]) -> str:
