@@ -28,6 +28,7 @@ from typing import Any
 
 from impl.array import Array, is_array, namespace
 from impl.nn import Module, Seed
+from impl.nn.module import split
 from impl.rule import Rule
 from impl.tree import Tree
 
@@ -140,7 +141,7 @@ class Graph:
         self._check(feeds, wanted, parameters)
         values: dict[str, Array] = {}
         backs: dict[str, Any] = {}
-        for node in self.order:
+        for node, own_seed in zip(self.order, split(seed, len(self.order)), strict=True):
             if not isinstance(node, Apply):
                 values[node.name] = feeds[node.name]
                 continue
@@ -151,7 +152,7 @@ class Graph:
                     values[node.name] = y[0] if isinstance(y, tuple) else y
                 else:
                     own, kept = parameters.get(node.name, {}), state.get(node.name, {})
-                    y, _, backs[node.name] = node.operation.vjp(own, kept, *arrays, training=training, seed=seed)
+                    y, _, backs[node.name] = node.operation.vjp(own, kept, *arrays, training=training, seed=own_seed)
                     values[node.name] = y
             except (ValueError, TypeError) as error:
                 raise GraphError(f"node {node.name}: {error}") from None

@@ -13,6 +13,15 @@ from impl.tree import Tree, size
 Seed = np.random.Generator | Array | None
 
 
+def split(seed: Seed, count: int) -> list[Seed]:
+    """Return what each of ``count`` modules draws from. They share a NumPy generator, and a JAX key is split."""
+    if seed is None or isinstance(seed, np.random.Generator):
+        return [seed] * count
+    import jax
+
+    return list(jax.random.split(seed, count))
+
+
 class Pullback(Protocol):
     """The way back through a module."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from impl import functional as F  # noqa: N812
 from impl.array import Array
-from impl.nn.module import Module, Pullback, Seed
+from impl.nn.module import Module, Pullback, Seed, split
 from impl.nn.watch import inside
 from impl.tree import Tree
 
@@ -65,7 +65,7 @@ class Sequential(_Composed):
         names = list(self.modules)
         backs: list[Pullback] = []
         new_state = {}
-        for name, own in zip(names, _seeds(seed, len(names)), strict=True):
+        for name, own in zip(names, split(seed, len(names)), strict=True):
             x, new, back = self._part(name, parameters, state, x, training, own)
             backs.append(back)
             if new:
@@ -104,7 +104,7 @@ class Residual(_Composed):
         branches: list[Array] = []
         backs: dict[str, Pullback] = {}
         new_state = {}
-        for name, own in zip(self.modules, _seeds(seed, len(self.modules)), strict=True):
+        for name, own in zip(self.modules, split(seed, len(self.modules)), strict=True):
             h, new, backs[name] = self._part(name, parameters, state, x, training, own)
             branches.append(h)
             if new:
@@ -124,12 +124,3 @@ class Residual(_Composed):
             return dx, gradients
 
         return y, new_state, pullback
-
-
-def _seeds(seed: Seed, count: int) -> list[Seed]:
-    """Return what each of the parts draws from. A NumPy generator is shared, a JAX key is split."""
-    if seed is None or isinstance(seed, np.random.Generator):
-        return [seed] * count
-    import jax
-
-    return list(jax.random.split(seed, count))
