@@ -181,7 +181,9 @@ class RMSProp(Optimiser):
     def __post_init__(self) -> None:
         super().__post_init__()
         _least("alpha", self.alpha, 0, 1)
+        _least("eps", self.eps, 0)
         _least("momentum", self.momentum, 0, 1)
+        _least("weight_decay", self.weight_decay, 0)
 
     def init(self, parameters: Tree) -> Tree:
         """Make the running mean v and, with momentum, b; both zero."""
@@ -209,6 +211,11 @@ class AdaGrad(Optimiser):
     rate: float = 1e-2
     eps: float = 1e-10
     weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _least("eps", self.eps, 0)
+        _least("weight_decay", self.weight_decay, 0)
 
     def init(self, parameters: Tree) -> Tree:
         """Make the sum of squares v, zero."""
