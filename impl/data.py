@@ -33,7 +33,9 @@ class Data:
         if not isinstance(self.x, np.ndarray) or self.x.dtype.kind != "f":
             raise DataError(f"x must be a floating NumPy array, got {getattr(self.x, 'dtype', type(self.x).__name__)}")
         if not isinstance(self.y, np.ndarray) or self.y.dtype.kind not in "iu" or self.y.ndim != 1:
-            raise DataError("y must be a NumPy array of integers with one axis")
+            is_array = isinstance(self.y, np.ndarray)
+            got = f"{self.y.dtype} of shape {self.y.shape}" if is_array else type(self.y).__name__
+            raise DataError(f"y must be a NumPy array of integers with one axis, got {got}")
         if len(self.x) != len(self.y):
             raise DataError(f"there are {len(self.x)} samples but {len(self.y)} labels")
 

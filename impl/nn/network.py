@@ -73,12 +73,13 @@ class Sequential(_Composed):
         first = next((i for i, name in enumerate(names) if parameters.get(name)), len(names))
 
         def pullback(dy: Array, wants_dx: bool = True) -> tuple[Array | None, Tree]:
+            through: Any = dy
             gradients = {}
             for i in reversed(range(0 if wants_dx else first, len(names))):
-                dy, own = backs[i](dy, wants_dx or i > first)
+                through, own = backs[i](through, wants_dx or i > first)
                 if own:
                     gradients[names[i]] = own
-            return dy if wants_dx else None, dict(reversed(gradients.items()))
+            return through if wants_dx else None, dict(reversed(gradients.items()))
 
         return x, new_state, pullback
 

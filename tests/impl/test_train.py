@@ -93,7 +93,7 @@ def test_a_run_that_resumes_after_an_epoch_and_after_ctrl_c_ends_with_the_same_b
     """It ends after the first epoch, Ctrl-C stops it in the middle of the third, and then it goes on to the end."""
     engine, uninterrupted = whole
     handler = signal.getsignal(signal.SIGINT)
-    fit(network(), blobs(), epochs=1, checkpoint=tmp_path, **options(engine))
+    fit(network(), blobs(), epochs=1, checkpoint=str(tmp_path), **options(engine))
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
     resumed = Checkpoint(tmp_path, resume=True)
     seen = []
