@@ -87,13 +87,14 @@ class Sequential(_Composed):
 class Residual(_Composed):
     """y = relu(body(x) + shortcut(x)). Without a shortcut, x itself is added.
 
-    Going back, with total = dy if y > 0 else 0: dx = body's dx(total) + shortcut's dx(total). Body and shortcut must
-    return the same shape. Source: document 000, section 5.1; He et al., arXiv:1512.03385.
+    Going back, with total = dy if y > 0 else 0: dx = body's dx(total) + shortcut's dx(total). Raises ValueError if the
+    body's value has another shape than the shortcut's, or than x. Source: document 000, section 5.1; He et al.,
+    arXiv:1512.03385.
     """
 
-    # The rules residual_block and bottleneck_block compute the same sum. They take a fixed list of arrays, as a single
-    # rule must, and know only convolutions with batch_norm. Here both branches may be any modules, with dropout, nested
-    # blocks, and names for errors and observers. The parts that both share are the rules themselves.
+    # The rules residual_block and bottleneck_block compute this for branches of convolutions with batch_norm, from a flat
+    # list of arrays. They cannot stand in here, where a branch may be any module, with dropout or blocks inside of it,
+    # with layers that errors and observers name, and without a dx if nobody wants it. A test compares the two.
 
     def __init__(self, body: Module, shortcut: Module | None = None) -> None:
         super().__init__({"body": body} if shortcut is None else {"body": body, "shortcut": shortcut})
@@ -110,7 +111,12 @@ class Residual(_Composed):
             branches.append(h)
             if new:
                 new_state[name] = new
-        y, relu_back = F.relu.vjp(branches[0] + (branches[1] if "shortcut" in backs else x))
+        through_body, by = branches[0], branches[1] if "shortcut" in backs else x
+        if through_body.shape != by.shape:
+            what = "the shortcut's" if "shortcut" in backs else "that of x"
+            shapes = f"{tuple(through_body.shape)}, but {what} is {tuple(by.shape)}"
+            raise ValueError(f"Residual: the shape of the body's value is {shapes}; they must agree")
+        y, relu_back = F.relu.vjp(through_body + by)
 
         def pullback(dy: Array, wants_dx: bool = True) -> tuple[Array | None, Tree]:
             (total,) = relu_back(dy)

@@ -13,6 +13,7 @@ from jax import lax
 from impl import functional as F
 from impl import nn
 from impl.models import convnet, mlp, resnet, resnet20
+from impl.models.resnet import block
 from impl.rule import Rule
 from impl.train import loss_and_gradients
 from impl.tree import flat, leaves, like, tree_map
@@ -136,8 +137,8 @@ def oracle_logits(name, p, x):
         h = mathematics("affine_relu")(h, p["affine1"]["w"], p["affine1"]["b"])
         return mathematics("affine")(h, p["affine2"]["w"], p["affine2"]["b"])
     h = mathematics("conv_bn_relu")(x, p["conv"]["w"], None, p["norm"]["gamma"], p["norm"]["beta"], padding=1)[0]
-    for block, b in p.items():
-        if block.startswith("stage"):
+    for part, b in p.items():
+        if part.startswith("stage"):
             body, by = b["body"], b.get("shortcut")
             norms = [body[n][part] for n in ("norm1", "norm2") for part in ("gamma", "beta")]
             projected = (by["conv"]["w"], by["norm"]["gamma"], by["norm"]["beta"]) if by else (None, None, None)
@@ -246,6 +247,45 @@ def test_initialisers(init):
     np.testing.assert_array_equal(w, nn.Linear(400, 300, init=init, scale=0.02).init(3)[0]["w"])
     affine = nn.Affine(400, 300, init="kaiming").init(0)[0]["w"]
     assert affine.shape == (400, 300) and affine.std() == pytest.approx((2 / 400) ** 0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("channels", "stride"), [(8, 1), (6, 2)])
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_a_residual_block_of_modules_is_the_rule(bottleneck, channels, stride, training):
+    """The value, all gradients and the running statistics agree to the last bit."""
+    net = block(channels, 2 if bottleneck else 8, stride, bottleneck)
+    parameters, state = net.init(0, np.float64)
+    assert ("shortcut" in parameters) == (stride == 2)
+    rng = np.random.default_rng(1)
+    for path, array in (flat(parameters) | flat(state)).items():
+        if not path.endswith("w"):
+            array += rng.uniform(0, 0.5, array.shape)
+    x = rng.standard_normal((3, channels, 6, 6))
+    places = ["1", "2", "3"] if bottleneck else ["1", "2"]
+
+    def arrays(tree, conv, norm):
+        """The arrays of a tree in the order of the rule: the body's, then the shortcut's, None without one."""
+        body, by = tree["body"], tree.get("shortcut", {})
+        made = [body[f"conv{i}"]["w"] for i in places] if conv else []
+        made += [body[f"norm{i}"][name] for i in places for name in norm]
+        made += [by["conv"]["w"] if by else None] if conv else []
+        return made + [by["norm"][name] if by else None for name in norm]
+
+    rule = F.bottleneck_block if bottleneck else F.residual_block
+    given = arrays(parameters, True, ("gamma", "beta")) + arrays(state, False, ("mean", "var"))
+    (expected, *running), rule_back = rule.vjp(x, *given, stride=stride, training=training)
+    y, new_state, back = net.vjp(parameters, state, x, training=training)
+    np.testing.assert_array_equal(y, expected)
+    for got, want in zip(arrays(new_state, False, ("mean", "var")), running, strict=True):
+        np.testing.assert_array_equal(got, want)
+    dy = rng.standard_normal(y.shape)
+    dx, gradients = back(dy)
+    expected_dx, *expected_gradients = rule_back(dy)
+    np.testing.assert_array_equal(dx, expected_dx)
+    got = arrays(gradients, True, ("gamma", "beta"))
+    for one, want in zip(got, expected_gradients[: len(got)], strict=True):
+        np.testing.assert_array_equal(one, want)
 
 
 # -- no gradient with respect to x if nobody wants it -----------------------------------------------------------------
@@ -419,6 +459,11 @@ def test_wrong_files_are_refused_in_a_line(tmp_path):
         nn.save(tmp_path / "no" / "such", parameters=small.init()[0])
 
 
+def residual_of_another_shape(shortcut):
+    net = nn.Residual(nn.Linear(3, 1), shortcut)
+    return net(*net.init(), np.ones((4, 3), np.float32))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -427,6 +472,8 @@ def test_wrong_files_are_refused_in_a_line(tmp_path):
         (lambda: nn.Dropout().vjp({}, {}, np.ones(2), training=True), "needs a seed"),
         (lambda: nn.Sequential(a=F.relu), "Sequential: a must be a Module, got Rule"),
         (lambda: nn.Residual(F.relu), "Residual: body must be a Module, got Rule"),
+        (lambda: residual_of_another_shape(None), r"Residual: .*\(4, 1\), but that of x is \(4, 3\)"),
+        (lambda: residual_of_another_shape(nn.Linear(3, 2)), r"Residual: .*\(4, 1\), but the shortcut's is \(4, 2\)"),
         (lambda: mlp([3]), "widths"),
         (lambda: mlp([3, 2], "gelu"), "activation"),
         (lambda: convnet(filter_size=4), "filter_size must be odd"),
