@@ -1,6 +1,7 @@
-"""Bridges: any rule as a ``torch.autograd.Function`` (extra ``torch``).
+"""A bridge to PyTorch: any rule as a ``torch.autograd.Function`` (extra ``torch``).
 
-Parameters of ``impl.nn`` need no bridge to JAX: nested dicts of arrays are pytrees, so that optax drives them as they are.
+JAX needs no bridge. The parameters of ``impl.nn`` are nested dicts of arrays, which JAX knows as pytrees, and so optax can
+train them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from impl.rule import Rule
 
 
 def torch_function(rule: Rule, **configuration: Any) -> Callable[..., Any]:
-    """The rule as a function of PyTorch CPU tensors whose gradient is the hand-derived one.
+    """Turn a rule into a function of PyTorch CPU tensors whose gradient is the hand-derived one.
 
-    Tensors are shared with NumPy, not copied; a rule with several outputs gives a tuple, of which the first alone is
-    differentiable. Raises ImportError without torch, TypeError for a tensor that is not on the CPU or of a dtype that
-    NumPy lacks.
+    The function takes the rule's arrays as tensors, shares their memory with NumPy, and computes only the gradients
+    that PyTorch asks for. A rule with several outputs returns a tuple, of which only the first is differentiable.
+    Raises ImportError if torch is not installed. The function raises TypeError if a tensor is not on the CPU, or has a
+    dtype that NumPy lacks.
 
     >>> function = torch_function(functional.relu)  # doctest: +SKIP
     """

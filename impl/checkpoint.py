@@ -1,4 +1,4 @@
-"""A training run between two steps, and its checkpoint in a directory."""
+"""A training run between two steps, what it recorded, and how it is stored in a directory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,28 @@ from impl.tree import Tree
 
 
 class TrainingError(Exception):
-    """Training that cannot begin or go on; one line."""
+    """Training cannot begin or go on. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run is stored, and whether it continues the run that is stored there.
+
+    >>> Checkpoint("run", resume=True).directory
+    'run'
+    """
+
+    directory: str | Path
+    resume: bool = False
 
 
 @dataclass
 class Progress:
-    """All that a run consists of, between two steps; losses and correct are those of the epoch's batches so far."""
+    """Everything that a run consists of between two steps.
+
+    ``epoch``, ``batch`` and ``step`` count what is complete: epochs, batches of the current epoch, and steps of the whole
+    run. ``losses`` and ``correct`` hold the sum of losses and the number of correct answers of each batch of this epoch.
+    """
 
     parameters: Tree
     state: Tree
@@ -31,22 +47,43 @@ class Progress:
 
 @dataclass
 class History:
-    """What a run recorded for each epoch, and the arrays that it ended with."""
+    """What a run recorded, and the arrays with which it ended.
+
+    ``epochs`` has a dict per epoch: epoch (from 1), loss, accuracy (0 to 1) and, with validation data,
+    validation_loss and validation_accuracy. ``stopped`` says why a run ended early, and is empty otherwise.
+    """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
-    parameters: Tree = field(default_factory=dict)
-    state: Tree = field(default_factory=dict)
+    parameters: Tree = field(default_factory=dict, repr=False)
+    state: Tree = field(default_factory=dict, repr=False)
     stopped: str = ""
 
 
-class Checkpoint:
-    """A run in a directory: arrays.safetensors and run.json, the second written last and naming the first."""
+class Store:
+    """A stored run: arrays-STEP.safetensors and run.json, which is written last and names the other file.
+
+    A run can only be continued with the same ``settings``.
+    """
 
     def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
         self.directory, self.settings = directory, settings
 
+    @staticmethod
+    def open(where: str | Path | Checkpoint, settings: dict[str, Any], run: Progress, history: History) -> Store:
+        """Prepare a directory before any work, and fill ``run`` and ``history`` from it if the run resumes.
+
+        Raises TrainingError if it cannot be written, or cannot be resumed from.
+        """
+        checkpoint = where if isinstance(where, Checkpoint) else Checkpoint(where)
+        store = Store(Path(checkpoint.directory), settings)
+        if checkpoint.resume:
+            store.read(run, history)
+        else:
+            store.prepare()
+        return store
+
     def prepare(self) -> None:
-        """Make the directory, before any work."""
+        """Make the directory. Raises TrainingError if it cannot be written."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             probe = self.directory / ".probe"
@@ -56,7 +93,10 @@ class Checkpoint:
             raise TrainingError(f"{self.directory} cannot be written: {error.strerror}") from None
 
     def write(self, run: Progress, history: History) -> None:
-        """Store the run; what was stored before stays until this is whole."""
+        """Store the run. What was stored before stays until the new files are complete.
+
+        Raises TrainingError if the directory cannot be written.
+        """
         arrays = f"arrays-{run.step}.safetensors"
         record = {
             "settings": self.settings,
@@ -82,17 +122,22 @@ class Checkpoint:
             raise TrainingError(str(error)) from None
 
     def read(self, run: Progress, history: History) -> None:
-        """Fill a run from the directory. Raises TrainingError where there is none, or one of other settings."""
+        """Fill a run and its history from the directory.
+
+        Raises TrainingError if there is no run, if it is damaged, or if it had other settings.
+        """
         path = self.directory / "run.json"
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise TrainingError(f"{path} cannot be read: {error.strerror}") from None
         except ValueError:
-            raise TrainingError(f"{path} is damaged: it is no JSON") from None
+            raise TrainingError(f"{path} is damaged: it is not JSON") from None
         for name, value in self.settings.items():
             if record["settings"].get(name) != value:
-                raise TrainingError(f"{path} is of a run with {name} {record['settings'].get(name)!r}, not {value!r}")
+                raise TrainingError(
+                    f"{path} belongs to a run with {name} {record['settings'].get(name)!r}, not {value!r}"
+                )
         try:
             trees = load(self.directory / record["arrays"], parameters=run.parameters, state=run.state, slots=run.slots)
         except StorageError as error:

@@ -1,4 +1,4 @@
-"""Data: arrays of samples and labels, from memory, scikit-learn's digits, .npz and IDX files; batches; augmentation."""
+"""Data to train on: samples and labels from memory, from scikit-learn's digits, or from .npz and IDX files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 
+# Takes a batch x (N, C, H, W) and a generator to a changed batch of the same shape.
 Augmentation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class DataError(Exception):
-    """Data that cannot be read or used; one line."""
+    """Data cannot be read or used. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Samples x (N, ...) and integer labels y (N). Raises DataError where they do not fit."""
+    """Samples x (N, *S), floating numbers, and their labels y (N), integers from 0.
+
+    Raises DataError if x or y is of another kind, or if they differ in length.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -29,7 +33,9 @@ class Data:
         if not isinstance(self.x, np.ndarray) or self.x.dtype.kind != "f":
             raise DataError(f"x must be a floating NumPy array, got {getattr(self.x, 'dtype', type(self.x).__name__)}")
         if not isinstance(self.y, np.ndarray) or self.y.dtype.kind not in "iu" or self.y.ndim != 1:
-            raise DataError("y must be a NumPy array of integers with one axis")
+            is_array = isinstance(self.y, np.ndarray)
+            got = f"{self.y.dtype} of shape {self.y.shape}" if is_array else type(self.y).__name__
+            raise DataError(f"y must be a NumPy array of integers with one axis, got {got}")
         if len(self.x) != len(self.y):
             raise DataError(f"there are {len(self.x)} samples but {len(self.y)} labels")
 
@@ -38,11 +44,14 @@ class Data:
 
     @property
     def classes(self) -> int:
-        """The number of classes: the largest label and one."""
+        """Return the number of classes, which is the largest label plus one."""
         return int(self.y.max()) + 1 if len(self.y) else 0
 
     def split(self, share: float, seed: int = 0) -> tuple[Data, Data]:
-        """The samples in two, at random: the rest, and a share of them (0 to 1)."""
+        """Split the samples at random, by a seed, and return the rest and a share of them.
+
+        Raises DataError unless the share lies between 0 and 1.
+        """
         if not 0 < share < 1:
             raise DataError(f"share must lie between 0 and 1, got {share}")
         order = np.random.default_rng(seed).permutation(len(self))
@@ -50,14 +59,14 @@ class Data:
         return self.take(order[:cut]), self.take(order[cut:])
 
     def take(self, places: np.ndarray) -> Data:
-        """Some of the samples."""
+        """Return the samples at the given places."""
         return Data(self.x[places], self.y[places])
 
     def batches(self, size: int, seed: Any, first: int = 0, augment: Augmentation | None = None) -> Iterator[Data]:
-        """Batches in an order that follows from the seed alone, from number ``first`` on; the last may be smaller.
+        """Yield batches of ``size`` samples, in an order that follows only from the seed. The last may be smaller.
 
-        Augmentation draws from a generator of its own for each batch, so that a run that starts in the middle sees
-        the same.
+        The first batch to come is number ``first``, counted from 0. The augmentation gets a new generator for each batch,
+        so that a run that begins in the middle sees the same batches.
         """
         order = np.random.default_rng(seed).permutation(len(self))
         for i in range(first, -(-len(self) // size)):
@@ -68,7 +77,10 @@ class Data:
 
 
 def digits(dtype: Any = np.float32) -> Data:
-    """scikit-learn's 1797 handwritten digits, (N, 1, 8, 8) in [0, 1] (extra ``data``). Raises DataError without it."""
+    """Load the 1797 handwritten digits of scikit-learn: x (1797, 1, 8, 8) in [0, 1], ten classes (extra ``data``).
+
+    Raises DataError if scikit-learn is not installed.
+    """
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:
@@ -78,7 +90,10 @@ def digits(dtype: Any = np.float32) -> Data:
 
 
 def npz(path: str | Path) -> Data:
-    """Arrays x and y of an .npz file. Raises DataError where the file is missing, damaged or lacks one."""
+    """Read the arrays x and y of an .npz file; x becomes float32 unless it is floating.
+
+    Raises DataError if the file is missing or damaged, or lacks one of the two.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ("x", "y") if name not in file]
@@ -97,7 +112,7 @@ IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x
 
 
 def idx(path: str | Path) -> np.ndarray:
-    """The array of an IDX file (the format of MNIST), gzipped or not. Raises DataError for anything else.
+    """Read the array of an IDX file, the format of MNIST, gzipped or not. Raises DataError for any other file.
 
     Source: Y. LeCun, "The MNIST database of handwritten digits": two zero bytes, the type, the number of axes, each
     axis' size as a big-endian 32-bit integer, and the elements.
@@ -123,7 +138,10 @@ def idx(path: str | Path) -> np.ndarray:
 
 
 def mnist_format(images: str | Path, labels: str | Path) -> Data:
-    """Images (N, H, W) of bytes and their labels, from two IDX files; x is (N, 1, H, W) in [0, 1]."""
+    """Read images (N, H, W) of bytes and labels (N) from two IDX files; x is (N, 1, H, W) in [0, 1].
+
+    Raises DataError if a file is not an IDX file, or if the images do not have three axes.
+    """
     x, y = idx(images), idx(labels)
     if x.ndim != 3:
         raise DataError(f"{images} has {x.ndim} axes; images have 3")
@@ -131,12 +149,15 @@ def mnist_format(images: str | Path, labels: str | Path) -> Data:
 
 
 def flip(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each image (N, C, H, W) is mirrored left to right, or not."""
+    """Mirror each image of (N, C, H, W) from left to right, with probability one half."""
     return np.where(rng.random(len(x))[:, None, None, None] < 0.5, x[..., ::-1], x)
 
 
 def shifted_crop(most: int) -> Augmentation:
-    """Each image is moved by up to so many pixels each way; zeros come in."""
+    """Make an augmentation that moves each image by at most ``most`` pixels up or down, and left or right.
+
+    Zeros fill the places that become free.
+    """
 
     def augment(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         wide = np.pad(x, [(0, 0), (0, 0), (most, most), (most, most)])

@@ -1,4 +1,4 @@
-"""Pictures of training, with matplotlib: curves over the epochs, and matrices as heatmaps."""
+"""Pictures of training, drawn with matplotlib: curves over the epochs, and matrices as heatmaps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from impl.checkpoint import History, TrainingError
 
 
 def draw_curve(history: History, path: Path) -> None:
-    """Loss and accuracy over the epochs as PNG or SVG, by the file's name. Raises TrainingError without matplotlib."""
+    """Draw loss and accuracy over the epochs. The end of the file's name (.png, .svg) says in which format.
+
+    Raises TrainingError if matplotlib is not installed or the file cannot be written.
+    """
     with _figure(path, 2, (10, 4)) as (_, columns):
         epochs = [record["epoch"] for record in history.epochs]
         for axes, what in zip(columns, ("loss", "accuracy"), strict=True):
@@ -25,9 +28,10 @@ def draw_curve(history: History, path: Path) -> None:
 
 
 def draw_heatmaps(matrices: dict[str, np.ndarray], path: Path) -> None:
-    """Matrices side by side as heatmaps, as document 003 draws outputs and weights: a column an epoch, a row a number.
+    """Draw matrices side by side as heatmaps, with one column per epoch and one row per number.
 
-    Raises TrainingError without matplotlib.
+    Document 003 draws outputs and weights in this way. The keys are the titles, and each matrix has shape
+    (numbers, epochs). Raises TrainingError if matplotlib is not installed or the file cannot be written.
     """
     with _figure(path, len(matrices), (4 * len(matrices), 4)) as (figure, columns):
         for axes, (title, matrix) in zip(columns, matrices.items(), strict=True):
@@ -38,7 +42,7 @@ def draw_heatmaps(matrices: dict[str, np.ndarray], path: Path) -> None:
 
 @contextmanager
 def _figure(path: Path, columns: int, size: tuple[float, float]) -> Iterator[Any]:
-    """A figure of so many columns, which is saved at the end."""
+    """Make a figure with a number of columns, of a size in inches, and save it at the end."""
     try:
         import matplotlib
     except ModuleNotFoundError:

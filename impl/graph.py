@@ -1,12 +1,22 @@
-"""Computation graphs: nodes with parents, Kahn's order, a sweep forward, a sweep back that accumulates.
+"""Computation graphs: a sweep forward in Kahn's order, and a sweep back that accumulates the gradients.
 
-    x, w, b, y = Input("x"), Input("w"), Input("b"), Input("y")
-    cost = Apply(F.mse_loss, Apply(F.tanh, Apply(F.affine, x, w, b)), y, name="cost")
-    graph = Graph(cost)
-    values, gradients = graph.run({"x": ..., "w": ..., "b": ..., "y": ...}, wanted=["w", "b"])
+>>> import numpy as np
+>>> from impl import functional as F
+>>> x, w, y = Input("x"), Input("w"), Input("y")
+>>> graph = Graph(Apply(F.mse_loss, Apply(F.affine, x, w), y, name="cost"))
+>>> print(graph)
+w = input()
+x = input()
+y = input()
+affine1 = affine(x, w)
+cost = mse_loss(affine1, y)
+>>> feeds = {"x": np.array([[2.0]]), "w": np.array([[3.0]]), "y": np.array([[5.0]])}
+>>> values, gradients = graph.run(feeds, wanted=["w"])
+>>> float(values["cost"]), gradients["w"]  # (2 w - 5)^2, whose derivative is 4 (2 w - 5)
+(1.0, array([[4.]]))
 
-A parameter may be a node of its own, as w and b here (TensorFlow's way), or lie inside a node that holds a module
-(PyTorch's way): ``Apply(Conv2d(1, 8, 3), x, name="conv")`` with ``parameters={"conv": {"w": ..., "b": ...}}``.
+A parameter may be a node itself, as w here (as in TensorFlow), or lie inside a node that holds a module (as in
+PyTorch): ``Apply(Conv2d(1, 8, 3), x, name="conv")`` with ``parameters={"conv": {"w": ..., "b": ...}}``.
 Source: document 000, section 1; document 003.
 """
 
@@ -17,17 +27,18 @@ from html import escape
 from typing import Any
 
 from impl.array import Array, is_array, namespace
-from impl.nn import Module
+from impl.nn import Module, Seed
+from impl.nn.module import split
 from impl.rule import Rule
-from impl.tree import Tree, tree_map
+from impl.tree import Tree
 
 
 class GraphError(ValueError):
-    """A graph that cannot be built or run; the message names the node."""
+    """A graph cannot be built or run. The message names the node."""
 
 
 class Node:
-    """A node with a name and its parents, in the order of its operation's arrays."""
+    """A node: it has a name, and parents in the order of its operation's arrays."""
 
     def __init__(self, name: str, parents: Sequence[Node] = ()) -> None:
         self.name = name
@@ -35,7 +46,7 @@ class Node:
         self.connect(*parents)
 
     def connect(self, *parents: Node) -> None:
-        """Set the parents; a graph is checked for cycles where it is built."""
+        """Set the parents. Cycles are looked for when the graph is built. Raises GraphError for what is not a node."""
         for i, parent in enumerate(parents):
             if not isinstance(parent, Node):
                 raise GraphError(f"{self.name}: parent {i + 1} must be a node, got {type(parent).__name__}")
@@ -46,19 +57,23 @@ class Node:
 
     @property
     def label(self) -> str:
-        """What the node does, in a word."""
+        """Return what the node does, in one word."""
         return "input"
 
 
 class Input(Node):
-    """A node whose value is fed: data, or a parameter."""
+    """A node that is fed its value when the graph runs: data, or a parameter."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
 
 
 class Apply(Node):
-    """A node that applies a rule, or a module, to its parents' values."""
+    """A node that applies a rule or a module to the values of its parents.
+
+    ``configuration`` is passed to the rule. Raises GraphError if the operation is neither a rule nor a module, and if a
+    module has more than one parent or a configuration.
+    """
 
     def __init__(self, operation: Rule | Module, *parents: Node, name: str = "", **configuration: Any) -> None:
         if not isinstance(operation, (Rule, Module)):
@@ -70,14 +85,15 @@ class Apply(Node):
 
     @property
     def label(self) -> str:
-        """The name of the rule or of the module's class."""
+        """Return the name of the rule, or of the module's class."""
         return self.operation.name if isinstance(self.operation, Rule) else type(self.operation).__name__.lower()
 
 
 class Graph:
-    """The ancestors of an output, in Kahn's order.
+    """A computation: an output node and everything that it depends on.
 
-    Raises GraphError for a cycle and for two nodes of one name. Nodes without a name get their operation's, numbered.
+    ``order`` holds the nodes, each after its parents, and ``nodes`` the same by name. A node without a name gets its
+    operation's name with a number. Raises GraphError for a cycle, and if two nodes have the same name.
     """
 
     def __init__(self, output: Node) -> None:
@@ -109,26 +125,26 @@ class Graph:
         parameters: Mapping[str, Tree] | None = None,
         state: Mapping[str, Tree] | None = None,
         training: bool = False,
-        seed: Any = None,
+        seed: Seed = None,
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """The values of all nodes, and the gradients of the output by the wanted nodes.
+        """Compute the values of all nodes, and the gradients of the output with respect to the wanted nodes.
 
-        For a node that holds a module the gradient is the tree of its parameters'. The output of a wanted gradient is a
-        single number. Only nodes between the wanted ones and the output are gone back through, and of a rule only the
-        cotangents that lead there.
+        ``feeds`` holds the value of each input. ``parameters`` and ``state`` hold the trees of the nodes with modules,
+        ``training`` and ``seed`` are passed to them; their new state is dropped. A gradient has the shape of its node's
+        value; for a node with a module it is the tree of the gradients of its parameters. The sweep back visits only
+        the nodes that lie between a wanted node and the output, and computes only the cotangents that lead there.
 
-        Raises GraphError for a missing, unknown or unfit feed, an unknown wanted node, and shapes that do not fit; it
-        names the node.
+        Raises GraphError, with the name of the node, if a feed is missing, unknown or not an array, if a wanted node is
+        unknown, if shapes do not fit, and if gradients are wanted of an output that is not a single number.
         """
         parameters, state = parameters or {}, state or {}
         self._check(feeds, wanted, parameters)
-        values: dict[str, Any] = {}
+        values: dict[str, Array] = {}
         backs: dict[str, Any] = {}
-        for node in self.order:
-            if isinstance(node, Input):
+        for node, own_seed in zip(self.order, split(seed, len(self.order)), strict=True):
+            if not isinstance(node, Apply):
                 values[node.name] = feeds[node.name]
                 continue
-            assert isinstance(node, Apply)
             arrays = [values[parent.name] for parent in node.parents]
             try:
                 if isinstance(node.operation, Rule):
@@ -136,7 +152,7 @@ class Graph:
                     values[node.name] = y[0] if isinstance(y, tuple) else y
                 else:
                     own, kept = parameters.get(node.name, {}), state.get(node.name, {})
-                    y, _, backs[node.name] = node.operation.vjp(own, kept, *arrays, training=training, seed=seed)
+                    y, _, backs[node.name] = node.operation.vjp(own, kept, *arrays, training=training, seed=own_seed)
                     values[node.name] = y
             except (ValueError, TypeError) as error:
                 raise GraphError(f"node {node.name}: {error}") from None
@@ -149,29 +165,28 @@ class Graph:
                 raise GraphError(f"node {name} is an input and was not fed")
         for name, x in feeds.items():
             if name not in inputs:
-                raise GraphError(f"{name} was fed but is no input of the graph; inputs are {', '.join(inputs)}")
+                raise GraphError(f"{name} was fed but is not an input of the graph; its inputs are {', '.join(inputs)}")
             if not is_array(x):
                 raise GraphError(f"node {name}: the feed must be a NumPy or JAX array, got {type(x).__name__}")
         for name in wanted:
             if name not in self.nodes:
-                raise GraphError(f"there is no node {name}; there are {', '.join(self.nodes)}")
+                raise GraphError(f"there is no node {name}; the nodes are {', '.join(self.nodes)}")
         for name in parameters:
             node = self.nodes.get(name)
             if not (isinstance(node, Apply) and isinstance(node.operation, Module)):
-                raise GraphError(f"parameters are given for {name}, which is no node with a module")
+                raise GraphError(f"parameters are given for {name}, which is not a node with a module")
 
     def _gradients(self, values: dict[str, Array], backs: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
-        """The sweep back. A node's gradient is complete when it is reached: its children come later in the order."""
+        """Sweep back. A node's gradient is complete when it is reached, because its children come later in the order."""
         out = values[self.output.name]
         if out.ndim:
             raise GraphError(f"node {self.output.name}: a gradient needs a single number, got shape {tuple(out.shape)}")
         needed = self._leading_to(wanted)
-        gradients: dict[str, Any] = {self.output.name: namespace(out).ones_like(out)}
-        inside: dict[str, Any] = {}
+        gradients: dict[str, Array] = {self.output.name: namespace(out).ones_like(out)}
+        inside: dict[str, Tree] = {}
         for node in reversed(self.order):
-            if isinstance(node, Input) or node.name not in needed or node.name not in gradients:
+            if not isinstance(node, Apply) or node.name not in needed or node.name not in gradients:
                 continue
-            assert isinstance(node, Apply)
             dy = gradients[node.name]
             if isinstance(node.operation, Rule):
                 open_to = [
@@ -181,22 +196,24 @@ class Graph:
                 ]
                 cotangents = backs[node.name](dy, wanted=open_to)
             else:
-                dx, inside[node.name] = backs[node.name](dy)
+                dx, inside[node.name] = backs[node.name](dy, node.parents[0].name in needed)
                 cotangents = (dx,)
             for parent, dx in zip(node.parents, cotangents, strict=False):
                 if dx is not None and parent.name in needed:
                     gradients[parent.name] = gradients[parent.name] + dx if parent.name in gradients else dx
         return {name: self._gradient_of(name, values, gradients, inside) for name in wanted}
 
-    def _gradient_of(self, name: str, values: dict[str, Array], gradients: dict[str, Any], inside: Any) -> Any:
+    def _gradient_of(
+        self, name: str, values: dict[str, Array], gradients: dict[str, Array], inside: dict[str, Tree]
+    ) -> Any:
         if name in inside:
             return inside[name]
         if name in gradients:
             return gradients[name]
-        return tree_map(lambda x: namespace(x).zeros_like(x), values[name])  # the output does not depend on it
+        return namespace(values[name]).zeros_like(values[name])  # the output does not depend on it
 
     def _leading_to(self, wanted: Sequence[str]) -> set[str]:
-        """The wanted nodes and all that lie between them and the output."""
+        """Return the names of the wanted nodes and of all nodes that depend on them."""
         needed: set[str] = set(wanted)
         for node in self.order:
             if any(parent.name in needed for parent in node.parents):
@@ -207,7 +224,7 @@ class Graph:
         return "\n".join(map(repr, self.order))
 
     def graphviz(self) -> str:
-        """The graph in the DOT language."""
+        """Draw the graph in the DOT language, for Graphviz."""
         lines = ["digraph {", "  rankdir=LR"]
         for node in self.order:
             shape = "ellipse" if isinstance(node, Input) else "box"
@@ -217,7 +234,7 @@ class Graph:
         return "\n".join([*lines, "}"]) + "\n"
 
     def svg(self) -> str:
-        """The graph as an SVG picture: a column for each distance from the inputs."""
+        """Draw the graph as an SVG picture, with one column per distance from the inputs."""
         depth: dict[str, int] = {}
         for node in self.order:
             depth[node.name] = 1 + max((depth[parent.name] for parent in node.parents), default=-1)
@@ -244,9 +261,14 @@ class Graph:
 
 
 def kahn(output: Node) -> list[Node]:
-    """The ancestors of a node and itself, every parent before its children (Kahn, 1962).
+    """List a node and its ancestors, every parent before its children (Kahn, 1962).
 
-    An edge is counted as often as a child names the parent; every node is met once. Raises GraphError for a cycle.
+    Each node is visited once, so the time grows with the number of nodes and edges. A child that names the same parent
+    twice has two edges to it. Raises GraphError for a cycle.
+
+    >>> x = Input("x")
+    >>> kahn(Apply(Rule(lambda x: (x, None), (), "double"), x, name="y"))
+    [x = input(), y = double(x)]
     """
     met, waiting = {output: None}, [output]
     children: dict[Node, list[Node]] = {output: []}

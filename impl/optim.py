@@ -1,11 +1,16 @@
 """Optimisers, learning-rate schedules and gradient clipping, on trees of NumPy or JAX arrays.
 
-    optimiser = Adam(rate=1e-3)
-    slots = optimiser.init(parameters)
-    parameters, slots = optimiser.update(gradients, slots, parameters)
+>>> parameters = {"w": np.array([1.0, 2.0])}
+>>> optimiser = SGD(rate=0.1)
+>>> slots = optimiser.init(parameters)
+>>> parameters, slots = optimiser.update({"w": np.array([10.0, 0.0])}, slots, parameters)
+>>> parameters
+{'w': array([0., 2.])}
 
-An optimiser is a description; what it remembers (its slots) is a tree, so that a step is a pure function and can be jitted.
-The formulas are PyTorch's, step by step.
+An optimiser keeps no arrays itself. What it remembers from step to step, its *slots*, is a tree that goes in and comes
+out, so that a step is a pure function and can be jitted. Each step is the same as PyTorch's. In the formulas, w is a
+parameter, g its gradient (plus ``weight_decay * w``, except in AdamW), and t the number of the step, from 1.
+Learning rates are in units of the parameter per unit of the step's direction; the other options are plain numbers.
 """
 
 from __future__ import annotations
@@ -20,15 +25,22 @@ import numpy as np
 from impl.array import Array, namespace
 from impl.tree import Tree, leaves, squared_norm, tree_map, zeros
 
+# A learning rate for one step; None means the optimiser's own.
+Rate = float | Array | None
+
 
 def _least(name: str, value: float, least: float, below: float = float("inf")) -> None:
+    """Raise ValueError unless least <= value < below."""
     if not least <= value < below:
         raise ValueError(f"{name} must lie in [{least:g}, {below:g}), got {value}")
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """What all have: a learning rate, which ``update`` may be given anew at each step (a schedule)."""
+    """What all optimisers have: a learning rate. A schedule passes another rate to each call of ``update``.
+
+    Raises ValueError if an option is outside of its interval.
+    """
 
     rate: float = 1e-3
 
@@ -36,19 +48,26 @@ class Optimiser:
         _least("rate", self.rate, 0)
 
     def init(self, parameters: Tree) -> Tree:
-        """The slots before the first step."""
+        """Make the slots for the first step."""
         return {}
 
-    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Any = None) -> tuple[Tree, Tree]:
-        """The parameters and slots after a step."""
+    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Rate = None) -> tuple[Tree, Tree]:
+        """Take one step, and return the new parameters and the new slots. The trees that go in are not changed.
+
+        ``gradients`` has the structure of ``parameters``; ``rate`` replaces the optimiser's own rate.
+        """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class SGD(Optimiser):
-    """v = momentum v + (1 - dampening) g, w = w - rate v; with Nesterov, w = w - rate (g + momentum v).
+    """Stochastic gradient descent, with momentum if asked for.
 
-    g is the gradient plus weight_decay w. The first step sets v = g, as in PyTorch.
+    v = momentum * v + (1 - dampening) * g,  w = w - rate * v; with ``nesterov``, w = w - rate * (g + momentum * v).
+    The first step sets v = g, as in PyTorch. Source: Sutskever et al., 2013.
+
+    >>> SGD(rate=0.5).update({"w": np.array([2.0])}, {}, {"w": np.array([3.0])})
+    ({'w': array([2.])}, {})
     """
 
     rate: float = 1e-2
@@ -65,11 +84,11 @@ class SGD(Optimiser):
             raise ValueError("Nesterov's step needs a momentum above 0 and no dampening")
 
     def init(self, parameters: Tree) -> Tree:
-        """The velocity, and the number of steps."""
+        """Make the velocity v and the number of steps, both zero."""
         return {"velocity": zeros(parameters), "step": np.zeros((), np.int32)} if self.momentum else {}
 
-    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Any = None) -> tuple[Tree, Tree]:
-        """As ``Optimiser.update``."""
+    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Rate = None) -> tuple[Tree, Tree]:
+        """Take one step as ``Optimiser.update`` says."""
         rate = self.rate if rate is None else rate
         g = _decayed(gradients, parameters, self.weight_decay)
         if not self.momentum:
@@ -83,9 +102,16 @@ class SGD(Optimiser):
 
 @dataclass(frozen=True)
 class Adam(Optimiser):
-    """m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w = w - rate (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).
+    """Adam: steps of about the size of the rate, from running means of the gradient and of its square.
 
-    weight_decay is added to the gradient. Kingma and Ba, arXiv:1412.6980.
+    m = b1 * m + (1 - b1) * g,  v = b2 * v + (1 - b2) * g^2,
+    w = w - rate * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps), with (b1, b2) = ``betas``.
+    Source: Kingma and Ba, arXiv:1412.6980.
+
+    >>> adam, parameters = Adam(rate=0.1), {"w": np.array([1.0])}
+    >>> parameters, slots = adam.update({"w": np.array([50.0])}, adam.init(parameters), parameters)
+    >>> parameters["w"].round(6)
+    array([0.9])
     """
 
     betas: tuple[float, float] = (0.9, 0.999)
@@ -100,14 +126,14 @@ class Adam(Optimiser):
         _least("weight_decay", self.weight_decay, 0)
 
     def init(self, parameters: Tree) -> Tree:
-        """Both moments, and the number of steps."""
+        """Make both running means and the number of steps, all zero."""
         return {"first": zeros(parameters), "second": zeros(parameters), "step": np.zeros((), np.int32)}
 
-    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Any = None) -> tuple[Tree, Tree]:
-        """As ``Optimiser.update``."""
+    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Rate = None) -> tuple[Tree, Tree]:
+        """Take one step as ``Optimiser.update`` says."""
         return self._step(_decayed(gradients, parameters, self.weight_decay), slots, parameters, rate)
 
-    def _step(self, g: Tree, slots: Tree, parameters: Tree, rate: Any) -> tuple[Tree, Tree]:
+    def _step(self, g: Tree, slots: Tree, parameters: Tree, rate: Rate) -> tuple[Tree, Tree]:
         rate = self.rate if rate is None else rate
         (b1, b2), t = self.betas, slots["step"] + 1
         m = tree_map(lambda m, d: b1 * m + (1 - b1) * d, slots["first"], g)
@@ -124,12 +150,15 @@ class Adam(Optimiser):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with the decay taken off the weights themselves: w = w - rate weight_decay w first. arXiv:1711.05101."""
+    """Adam that decays the weights themselves, and not by way of the gradient: first w = w - rate * weight_decay * w.
+
+    Source: Loshchilov and Hutter, arXiv:1711.05101.
+    """
 
     weight_decay: float = 1e-2
 
-    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Any = None) -> tuple[Tree, Tree]:
-        """As ``Optimiser.update``."""
+    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Rate = None) -> tuple[Tree, Tree]:
+        """Take one step as ``Optimiser.update`` says."""
         used = self.rate if rate is None else rate
         shrunk = tree_map(lambda w: w * (1 - _as(used, w) * self.weight_decay), parameters)
         return self._step(gradients, slots, shrunk, rate)
@@ -137,7 +166,11 @@ class AdamW(Adam):
 
 @dataclass(frozen=True)
 class RMSProp(Optimiser):
-    """v = a v + (1 - a) g^2, w = w - rate g / (sqrt(v) + eps); with momentum the quotient is gathered. Hinton, 2012."""
+    """RMSProp: the gradient is divided by the root of a running mean of its square.
+
+    v = alpha * v + (1 - alpha) * g^2,  w = w - rate * q with q = g / (sqrt(v) + eps). With ``momentum``,
+    b = momentum * b + q and w = w - rate * b. Source: Hinton, lecture 6e of "Neural Networks for Machine Learning", 2012.
+    """
 
     rate: float = 1e-2
     alpha: float = 0.99
@@ -148,14 +181,16 @@ class RMSProp(Optimiser):
     def __post_init__(self) -> None:
         super().__post_init__()
         _least("alpha", self.alpha, 0, 1)
+        _least("eps", self.eps, 0)
         _least("momentum", self.momentum, 0, 1)
+        _least("weight_decay", self.weight_decay, 0)
 
     def init(self, parameters: Tree) -> Tree:
-        """The mean square, and the gathered steps."""
+        """Make the running mean v and, with momentum, b; both zero."""
         return {"square": zeros(parameters)} | ({"gathered": zeros(parameters)} if self.momentum else {})
 
-    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Any = None) -> tuple[Tree, Tree]:
-        """As ``Optimiser.update``."""
+    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Rate = None) -> tuple[Tree, Tree]:
+        """Take one step as ``Optimiser.update`` says."""
         rate = self.rate if rate is None else rate
         g = _decayed(gradients, parameters, self.weight_decay)
         square = tree_map(lambda v, d: self.alpha * v + (1 - self.alpha) * d * d, slots["square"], g)
@@ -168,18 +203,26 @@ class RMSProp(Optimiser):
 
 @dataclass(frozen=True)
 class AdaGrad(Optimiser):
-    """v = v + g^2, w = w - rate g / (sqrt(v) + eps). Duchi, Hazan and Singer, 2011."""
+    """AdaGrad: the gradient is divided by the root of the sum of all its squares so far.
+
+    v = v + g^2,  w = w - rate * g / (sqrt(v) + eps). Source: Duchi, Hazan and Singer, 2011.
+    """
 
     rate: float = 1e-2
     eps: float = 1e-10
     weight_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _least("eps", self.eps, 0)
+        _least("weight_decay", self.weight_decay, 0)
+
     def init(self, parameters: Tree) -> Tree:
-        """The sum of squares."""
+        """Make the sum of squares v, zero."""
         return {"sum": zeros(parameters)}
 
-    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Any = None) -> tuple[Tree, Tree]:
-        """As ``Optimiser.update``."""
+    def update(self, gradients: Tree, slots: Tree, parameters: Tree, rate: Rate = None) -> tuple[Tree, Tree]:
+        """Take one step as ``Optimiser.update`` says."""
         rate = self.rate if rate is None else rate
         g = _decayed(gradients, parameters, self.weight_decay)
         total = tree_map(lambda v, d: v + d * d, slots["sum"], g)
@@ -188,11 +231,12 @@ class AdaGrad(Optimiser):
 
 
 def _decayed(gradients: Tree, parameters: Tree, decay: float) -> Tree:
+    """Add decay * w to the gradient of each parameter w."""
     return tree_map(lambda g, w: g + decay * w, gradients, parameters) if decay else gradients
 
 
 def _as(value: Any, like: Array) -> Any:
-    """A number in the dtype of an array, so that float32 stays float32 where the number is a float64 or traced."""
+    """Give a number the dtype of an array, so that float32 stays float32 if the number is a float64 or traced."""
     return namespace(like, value).asarray(value, dtype=like.dtype) if hasattr(value, "dtype") else value
 
 
@@ -200,7 +244,13 @@ def _as(value: Any, like: Array) -> Any:
 
 
 def clipped(gradients: Tree, limit: float) -> Tree:
-    """The gradients, scaled down where their common norm exceeds a limit: g min(1, limit / (|g| + 1e-6))."""
+    """Scale the gradients down if their common Euclidean norm |g| exceeds a limit: g * min(1, limit / (|g| + 1e-6)).
+
+    The norm is taken over all numbers of all gradients together. Raises ValueError for a limit below 0.
+
+    >>> clipped({"a": np.array([3.0]), "b": np.array([4.0])}, 0.5)["b"].round(3)
+    array([0.4])
+    """
     _least("limit", limit, 0)
     first = leaves(gradients)[0]
     xp = namespace(first)
@@ -208,22 +258,33 @@ def clipped(gradients: Tree, limit: float) -> Tree:
     return tree_map(lambda g: g * _as(scale, g), gradients)
 
 
+# The learning rate at each step; steps are counted from 0.
 Schedule = Callable[[int], float]
 
 
 def constant(rate: float) -> Schedule:
-    """Always the same rate."""
+    """Keep the same rate."""
     return lambda step: rate
 
 
 def stepped(rate: float, every: int, factor: float = 0.1) -> Schedule:
-    """The rate times factor, again after every so many steps."""
+    """Multiply the rate by ``factor`` after every ``every`` steps. Raises ValueError for ``every`` below 1.
+
+    >>> [stepped(1.0, every=10)(step) for step in (0, 9, 10)]
+    [1.0, 1.0, 0.1]
+    """
     _least("every", every, 1)
     return lambda step: rate * factor ** (step // every)
 
 
 def cosine(rate: float, steps: int, warmup: int = 0, least: float = 0.0) -> Schedule:
-    """A straight line from 0 over the warm-up, then half a cosine down to least at the last step."""
+    """Raise the rate linearly for ``warmup`` steps, then lower it along half a cosine to ``least`` at step ``steps``.
+
+    Raises ValueError unless 0 <= warmup < steps. Source: Loshchilov and Hutter, arXiv:1608.03983.
+
+    >>> [round(cosine(1.0, steps=10)(step), 3) for step in (0, 5, 10)]
+    [1.0, 0.5, 0.0]
+    """
     if not 0 <= warmup < steps:
         raise ValueError(f"warmup must lie in [0, steps = {steps}), got {warmup}")
 
@@ -244,10 +305,14 @@ def batch_gradient_descent(
     limit: int,
     threshold: float,
 ) -> tuple[Tree, int]:
-    """Steps against the whole batch's gradient until no parameter moves by threshold or more, at most limit times.
+    """Step against the gradient of the whole batch until no parameter moves by ``threshold`` or more.
 
-    Gives the parameters and the number of steps taken. Raises ValueError for a step or threshold below 0 or a limit
-    below 1. Source: document 002, section III.6.
+    ``loss_and_gradients`` takes the parameters; ``step`` is the learning rate, and ``limit`` the largest number of
+    steps. Returns the parameters and the number of steps taken. Raises ValueError for a step or threshold below 0 and
+    for a limit below 1. Source: document 002, section III.6.
+
+    >>> batch_gradient_descent(lambda p: (None, p), {"w": np.array([8.0])}, step=0.5, limit=100, threshold=1.0)
+    ({'w': array([0.5])}, 4)
     """
     _least("step", step, 0)
     _least("threshold", threshold, 0)

@@ -13,12 +13,13 @@ def convnet(
     num_classes: int = 10,
     weight_scale: float | None = None,
 ) -> nn.Sequential:
-    """conv - relu - 2 x 2 max pool - affine - relu - affine; the loss adds the softmax.
+    """Build conv - relu - 2 x 2 max pool - affine - relu - affine for images of shape ``input_dim`` = (C, H, W).
 
-    The convolution keeps the size (padding (filter_size - 1) // 2, so filter_size is odd). Weights are Gaussian with
-    deviation weight_scale, biases 0; without a weight_scale the weights are Kaiming's. Raises ValueError for an even
-    filter or an image smaller than the pooling window. Source: document 004, section 5; the features after pooling
-    are num_filters (H // 2)(W // 2), which the document has right for even sizes alone.
+    x (N, C, H, W), y (N, num_classes); the loss adds the softmax. The convolution keeps the size of the image, with a
+    padding of (filter_size - 1) // 2. Weights are Gaussian with the deviation ``weight_scale``, or Kaiming's without
+    one; biases are 0. Raises ValueError for an even filter_size and for images smaller than 2 x 2.
+    Source: document 004, section 5. Pooling leaves num_filters (H // 2)(W // 2) features; the document's number is
+    right only for even sizes.
     """
     channels, height, width = input_dim
     if filter_size % 2 == 0:

@@ -7,7 +7,7 @@ import numpy as np
 from impl import functional as F
 from impl.graph import Apply, Graph, Input
 
-# Document 003, section "training": weights and biases to begin with, the one sample, its target.
+# Document 003, section "training": the first weights and biases, the only sample, and its target.
 START = {
     "w1": np.arange(1, 13).reshape(3, 4) / 10,
     "b1": np.array([-2.0, -6.0, -1.0, -7.0]),
@@ -18,10 +18,11 @@ SAMPLE = {"x": np.array([[1.0, 2.0, 3.0]]), "y": np.array([[-0.85, 0.75]])}
 
 
 def minimal_graph() -> Graph:
-    """tanh(sigmoid(x w1 + b1) w2 + b2) against y by the mean squared error; 26 parameters, nodes of their own.
+    """Build the graph of tanh(sigmoid(x w1 + b1) w2 + b2) and of its mean squared error against y.
 
-    Inputs x (N, 3), y (N, 2), w1 (3, 4), b1 (4), w2 (4, 2), b2 (2); the node ``out`` holds the network's output and
-    ``cost`` the loss. Source: document 003.
+    Each of the four parameters, which hold 26 numbers together, is a node.
+    Inputs: x (N, 3), y (N, 2), w1 (3, 4), b1 (4), w2 (4, 2), b2 (2). The node ``out`` holds the network's output
+    (N, 2), and ``cost`` the loss, a single number. Source: document 003.
 
     >>> values, _ = minimal_graph().run(SAMPLE | START)
     >>> values["out"].round(2)
@@ -34,9 +35,10 @@ def minimal_graph() -> Graph:
 
 
 def train_minimal(epochs: int = 10, rate: float = 0.1) -> dict[str, np.ndarray]:
-    """Gradient descent on the document's sample: out (epochs, 2), w1 (epochs + 1, 12) and w2 (epochs + 1, 8).
+    """Train on the document's sample by gradient descent, with learning rate ``rate``, and record every epoch.
 
-    The outputs are those before each update. Raises ValueError for less than one epoch.
+    Returns out (epochs, 2), the outputs before each update, and w1 (epochs + 1, 12) and w2 (epochs + 1, 8), the weights
+    before and after each. Raises ValueError for less than one epoch.
 
     >>> train_minimal(10)["out"][-1].round(3)
     array([-0.445, -0.041])

@@ -10,9 +10,10 @@ ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 def mlp(widths: list[int], activation: str = "relu", init: str = "kaiming") -> nn.Sequential:
-    """Affine layers of the given widths (inputs first, classes last) with an activation between.
+    """Build affine layers of the given widths (inputs first, classes last) with an activation between them.
 
-    x may have any shape (N, ...): samples are flattened. Source: document 000, section 2.1.
+    x has shape (N, *S) with widths[0] numbers per sample, y (N, widths[-1]). Raises ValueError for fewer than two
+    widths, a width below 1, and an unknown activation. Source: document 000, section 2.1.
 
     >>> mlp([3, 4, 2]).parameter_count()
     26

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from impl import nn
 
-# Blocks a stage (He et al., arXiv:1512.03385, table 1), and whether they are bottlenecks.
+# The number of blocks per stage (He et al., arXiv:1512.03385, table 1), and whether they are bottlenecks.
 DEPTHS: dict[int, tuple[tuple[int, ...], bool]] = {
     18: ((2, 2, 2, 2), False),
     34: ((3, 4, 6, 3), False),
@@ -15,12 +15,13 @@ DEPTHS: dict[int, tuple[tuple[int, ...], bool]] = {
 
 
 def _conv_bn(channels: int, filters: int, kernel_size: int, stride: int) -> dict[str, nn.Module]:
+    """Build a convolution without bias, which keeps the size but for its stride, and its normalisation."""
     conv = nn.Conv2d(channels, filters, kernel_size, stride=stride, padding=kernel_size // 2, bias=False)
     return {"conv": conv, "norm": nn.BatchNorm(filters)}
 
 
 def _body(parts: list[dict[str, nn.Module]]) -> nn.Sequential:
-    """Convolutions with their normalisations, ReLU between."""
+    """Chain convolutions with their normalisations, with ReLU between them."""
     modules: dict[str, nn.Module] = {}
     for i, part in enumerate(parts, start=1):
         modules |= {f"{name}{i}": module for name, module in part.items()}
@@ -30,9 +31,11 @@ def _body(parts: list[dict[str, nn.Module]]) -> nn.Sequential:
 
 
 def block(channels: int, width: int, stride: int, bottleneck: bool) -> nn.Residual:
-    """A residual block of a width, four times as many channels out for a bottleneck; the 3 x 3 kernel strides.
+    """Build a residual block: two 3 x 3 convolutions, or for a bottleneck 1 x 1, 3 x 3 and 1 x 1.
 
-    The shortcut is projected where shape or stride differ.
+    x (N, channels, H, W), y (N, F, ceil(H / stride), ceil(W / stride)), with F = width, or 4 * width for a bottleneck.
+    The first 3 x 3 convolution has the stride. The shortcut is a 1 x 1 convolution if x and y differ in shape.
+    Source: document 000, section 5.2.
     """
     if bottleneck:
         filters = 4 * width
@@ -45,6 +48,7 @@ def block(channels: int, width: int, stride: int, bottleneck: bool) -> nn.Residu
 
 
 def _stages(depths: tuple[int, ...], channels: int, bottleneck: bool) -> dict[str, nn.Module]:
+    """Build stages of ``depths`` blocks; each stage after the first halves the size and doubles the width."""
     modules: dict[str, nn.Module] = {}
     width, expansion = channels, 4 if bottleneck else 1
     for stage, depth in enumerate(depths, start=1):
@@ -57,9 +61,10 @@ def _stages(depths: tuple[int, ...], channels: int, bottleneck: bool) -> dict[st
 
 
 def resnet(layers: int, num_classes: int = 1000, channels: int = 3) -> nn.Sequential:
-    """ResNet-18, 34, 50, 101 or 152: 7 x 7 entry at stride 2, 3 x 3 max pooling, four stages, mean, linear.
+    """Build ResNet-18, 34, 50, 101 or 152: a 7 x 7 convolution at stride 2, 3 x 3 max pooling, four stages, mean, linear.
 
-    x (N, channels, H, W), H and W at least 32 in practice. Raises ValueError for another number of layers.
+    x (N, channels, H, W), H and W at least 32 in practice; y (N, num_classes). Raises ValueError for another number of
+    layers.
     Source: document 000, section 5.3, with the published depths; He et al., arXiv:1512.03385.
 
     >>> resnet(50).parameter_count()
@@ -80,9 +85,10 @@ def resnet(layers: int, num_classes: int = 1000, channels: int = 3) -> nn.Sequen
 
 
 def resnet20(num_classes: int = 10, channels: int = 3) -> nn.Sequential:
-    """The 20 layers for small images (CIFAR): 3 x 3 entry of 16 kernels, three stages of three basic blocks.
+    """Build the ResNet of 20 layers for small images (CIFAR): a 3 x 3 convolution, three stages of three basic blocks.
 
-    x (N, channels, H, W). Source: He et al., arXiv:1512.03385, section 4.2, with projected shortcuts (its option B).
+    x (N, channels, H, W); y (N, num_classes). Source: He et al., arXiv:1512.03385, section 4.2, with projected shortcuts
+    (its option B).
 
     >>> resnet20().parameter_count()
     272474

@@ -1,8 +1,8 @@
-"""What the framework costs, beside JAX's own gradients and PyTorch: float32, (32, 64, 32, 32), medians of one run.
+"""What the framework costs, compared with JAX's own gradients and PyTorch: float32, (32, 64, 32, 32), medians of one run.
 
     pytest tests/benchmarks/test_framework_cost.py --benchmark-enable -n 0 -s --benchmark-columns=median,rounds
 
-What is compared is run in turns, a round each; the table that is printed at the end gives both medians and their ratio.
+The sides of a comparison take turns, one round each. The table at the end shows both medians and their ratio.
 """
 
 import statistics
@@ -23,7 +23,7 @@ from impl.optim import SGD
 from impl.train import Engine, make_step
 from oracle.layers import LAYERS
 
-MEASURED = "--benchmark-enable" in sys.argv  # otherwise the code is only tried, on one sample or two
+MEASURED = "--benchmark-enable" in sys.argv  # otherwise the tests only run the code, on one or two samples
 SHAPE = (32 if MEASURED else 1, 64, 32, 32)
 BATCH = 64 if MEASURED else 2
 
@@ -95,13 +95,13 @@ TABLE: list[tuple[str, str, float, str, float]] = []
 def table():
     yield
     if TABLE:
-        print("\n\n| what | | ms | beside | ms | ratio |\n|---|---|---|---|---|---|")
+        print("\n\n| what | | ms | compared with | ms | ratio |\n|---|---|---|---|---|---|")
         for what, one, a, other, b in TABLE:
             print(f"| {what} | {one} | {a:.2f} | {other} | {b:.2f} | {a / b:.2f} |")
 
 
 def in_turns(what, benchmark, rounds=21, **functions):
-    """Median milliseconds of each, a round of each after the other; the first is also the benchmark's own."""
+    """Measure the median milliseconds of each function; they take turns. The benchmark records the first as its own."""
     times = {name: [] for name in functions}
     for function in functions.values():
         function()
@@ -269,7 +269,7 @@ CONVOLUTIONS = [
 
 
 def test_what_xla_needs_for_the_convolutions_of_a_resnet20_step(benchmark):
-    """Forward, dx and dw by ``lax.conv_general_dilated`` and its own vjp, one by one, summed; beside the whole step."""
+    """The sum of forward, dx and dw of each convolution, by ``lax.conv_general_dilated`` and its vjp, and the whole step."""
     whole, parts = our_step(resnet20(), "jax"), []
     for channels, size, filters, kernel, stride, count in CONVOLUTIONS:
         x, w = jnp.asarray(normal(BATCH, channels, size, size)), jnp.asarray(normal(filters, channels, kernel, kernel))
@@ -280,7 +280,7 @@ def test_what_xla_needs_for_the_convolutions_of_a_resnet20_step(benchmark):
 
         parts += [(jax.jit(all_three), x, w)] * count
     in_turns(
-        "convolutions alone of a resnet20 step, batch 64", benchmark, rounds=9,
+        "only the convolutions of a resnet20 step, batch 64", benchmark, rounds=9,
         xla=lambda: [jax.block_until_ready(f(x, w)) for f, x, w in parts], whole_step=whole,
     )  # fmt: skip
 
@@ -303,7 +303,7 @@ print(peak() - before)
 
 
 def test_peak_memory_of_a_resnet20_step(benchmark):
-    """Not a time: MiB above the imports, in a process of its own each."""
+    """This is not a time: it is the peak memory in MiB above the imports, each in a new process."""
     pytest.importorskip("torch")
     if not Path("/proc/self/status").exists():
         pytest.skip("not run: the peak memory is read from Linux' /proc")

@@ -1,9 +1,9 @@
-"""What the truth of a fresh configuration costs, beside compiling it.
+"""What the truth of a new configuration costs, compared with compiling it.
 
     pytest tests/benchmarks --benchmark-enable -n 0 --benchmark-columns=median,min,rounds
 
-Each round is a configuration that was never traced before: trace, differentiate, interpret with bounds. The compiled rows
-trace and compile the same configurations with jax.jit. These are benchmarks: nothing here asserts a time.
+Each round traces, differentiates and interprets with bounds a configuration that was never traced before. The compiled
+rows trace and compile the same configurations with jax.jit. These are benchmarks: nothing here asserts a time.
 """
 
 import itertools
@@ -22,7 +22,7 @@ ROUNDS = 20
 
 
 def fresh(layer):
-    """A configuration with a size that no round before had."""
+    """Make a configuration with a size that no earlier round had."""
     n = 5 + next(_sizes) % 1000
     if layer == "conv2d":
         return Case(layer, "float32", ((2, 4, n, 6), (6, 2, 3, 3), (6,)), {"stride": 2, "padding": 1, "groups": 2})
@@ -37,7 +37,7 @@ LAYERS = ["conv2d", "batch_norm", "max_pool2d"]
 @pytest.mark.parametrize("layer", LAYERS)
 def test_truth_of_a_fresh_configuration(benchmark, layer):
     first = fresh(layer)
-    derive(layer, first.shapes, first.configuration)  # JAX's own first-time work
+    derive(layer, first.shapes, first.configuration)  # what JAX does only at its first call
 
     def setup():
         case = fresh(layer)

@@ -49,7 +49,7 @@ def test_damaged_files_are_refused_in_a_line(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         npz(tmp_path / "none.npz")
     bad.write_bytes(b"PK")
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"bad is not an \.npz file"):
         npz(bad)
     np.savez(tmp_path / "half.npz", x=np.ones((2, 2)))
     with pytest.raises(DataError, match="has no array 'y'; it has x"):
@@ -89,19 +89,22 @@ def test_augmentation():
     seen = [flip(x, rng) for _ in range(20)]
     assert all(np.array_equal(s[i], x[i]) or np.array_equal(s[i], x[i, :, :, ::-1]) for s in seen for i in (0, 1))
     assert len({s.tobytes() for s in seen}) == 4
-    moved = shifted_crop(1)(x, rng)
-    assert moved.shape == x.shape
-    assert set(moved.ravel()) <= set(x.ravel()) | {0.0}
+    wide = np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)])
+    shifts = [wide[0, :, i : i + 3, j : j + 3].tobytes() for i in range(3) for j in range(3)]
+    moved = [shifted_crop(1)(x, rng)[0].tobytes() for _ in range(200)]
+    assert set(moved) == set(shifts), "every shift by at most one pixel occurs, and no other"
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Data(np.arange(3), np.arange(3)), "x must be a floating"),
-        (lambda: Data(np.ones(3), np.ones(3)), "y must be"),
-        (lambda: Data(np.ones(3), np.zeros((3, 1), int)), "y must be"),
+        (lambda: Data(np.arange(3), np.arange(3)), "x must be a floating NumPy array, got int64"),
+        (lambda: Data([1.0], np.arange(1)), "x must be a floating NumPy array, got list"),
+        (lambda: Data(np.ones(3), np.ones(3)), "y must be .*got float64 of shape .3,"),
+        (lambda: Data(np.ones(3), np.zeros((3, 1), int)), "y must be .*got int64 of shape .3, 1"),
+        (lambda: Data(np.ones(3), [0, 1, 2]), "y must be .*got list"),
         (lambda: Data(np.ones(3), np.arange(2)), "3 samples but 2 labels"),
-        (lambda: Data(np.ones(3), np.arange(3)).split(1.0), "share"),
+        (lambda: Data(np.ones(3), np.arange(3)).split(1.0), "share must lie between 0 and 1, got 1.0"),
     ],
 )
 def test_refusals(call, message):

@@ -1,6 +1,6 @@
 """The computation graph: Kahn's order, accumulation, pruning, both ways of parameters, pictures, refusals."""
 
-import re
+from xml.etree import ElementTree as Tree
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def feeds(rng=None):
 
 
 def network():
-    """The 3-4-2 network of document 003, its parameters nodes of their own."""
+    """The 3-4-2 network of document 003, with a node for each parameter."""
     n = {name: Input(name) for name in feeds()}
     hidden = Apply(F.sigmoid, Apply(F.affine, n["x"], n["w1"], n["b1"]), name="hidden")
     out = Apply(F.tanh, Apply(F.affine, hidden, n["w2"], n["b2"]), name="out")
@@ -84,8 +84,40 @@ def test_only_what_is_wanted_is_gone_back_through(monkeypatch):
     assert called == [("mse_loss", ("prediction",)), ("tanh", ("x",)), ("affine", ("w",))]
 
 
+def test_a_module_is_asked_for_dx_only_if_that_leads_to_a_wanted_node():
+    asked = []
+
+    class Watched(nn.Linear):
+        def vjp(self, *arguments, **options):
+            y, state, back = super().vjp(*arguments, **options)
+            return y, state, lambda dy, wants_dx=True: asked.append((self.name, wants_dx)) or back(dy, wants_dx)
+
+    first, second = Watched(3, 3), Watched(3, 2)
+    first.name, second.name = "first", "second"
+    graph = Graph(Apply(F.mse_loss, Apply(second, Apply(first, Input("x"), name="a"), name="b"), Input("y")))
+    given = {"x": np.ones((4, 3), np.float32), "y": np.zeros((4, 2), np.float32)}
+    parameters = {"a": first.init(1)[0], "b": second.init(2)[0]}
+    _, all_three = graph.run(given, ["a", "b", "x"], parameters=parameters)
+    assert asked == [("second", True), ("first", True)]
+    for wanted, expected in [("a", [("second", True), ("first", False)]), ("b", [("second", False)])]:
+        asked.clear()
+        _, gradients = graph.run(given, [wanted], parameters=parameters)
+        assert asked == expected
+        np.testing.assert_array_equal(gradients[wanted]["w"], all_three[wanted]["w"])
+
+
+@pytest.mark.parametrize("seed", [np.random.default_rng(0), jax.random.key(0)], ids=["numpy", "jax"])
+def test_two_dropouts_of_a_graph_drop_different_elements(seed):
+    x = Input("x")
+    graph = Graph(Apply(F.add, Apply(nn.Dropout(), x, name="a"), Apply(nn.Dropout(), x, name="b")))
+    ones = np.ones((20, 20), np.float32)
+    fed = jnp.asarray(ones) if not isinstance(seed, np.random.Generator) else ones
+    values, _ = graph.run({"x": fed}, training=True, seed=seed)
+    assert 0.4 < float((values["a"] == values["b"]).mean()) < 0.6
+
+
 def test_labels_of_a_loss_have_gradient_zero():
-    """The output does not depend, as far as gradients go, on an array that takes none."""
+    """An array that takes no gradient counts as one on which the output does not depend."""
     graph = Graph(Apply(F.cross_entropy, Input("logits"), Input("labels")))
     _, gradients = graph.run({"logits": np.ones((2, 3)), "labels": np.array([0, 1])}, ["logits", "labels"])
     assert gradients["logits"].shape == (2, 3)
@@ -97,9 +129,11 @@ def test_jax_arrays_and_jit():
     graph = network()
     eager = graph.run(given, ["w1"])[1]["w1"]
     np.testing.assert_allclose(jax.jit(lambda f: graph.run(f, ["w1"])[1])(given)["w1"], eager, rtol=1e-6)
+    np.testing.assert_allclose(eager, graph.run(feeds(), ["w1"])[1]["w1"], rtol=1e-4, atol=1e-6)
 
 
-def test_a_long_chain_of_diamonds_is_ordered_in_a_blink():
+def test_a_long_chain_of_diamonds_visits_each_node_once():
+    """There are 2**200 paths through it; only a visit per node can end."""
     node = Input("x")
     for _ in range(200):
         node = Apply(F.add, Apply(F.relu, node), Apply(F.tanh, node))
@@ -109,13 +143,21 @@ def test_a_long_chain_of_diamonds_is_ordered_in_a_blink():
     assert all(place[p] < place[n] for n in order for p in n.parents)
 
 
-def test_pictures():
+def test_pictures_show_every_node_and_every_edge():
     graph = network()
-    assert "out = tanh(affine2)" in str(graph)
-    dot = graph.graphviz()
-    assert dot.startswith("digraph {") and '"hidden" -> "affine2"' in dot
-    svg = graph.svg()
-    assert svg.count("<rect") == len(graph.order) and re.search(r"out: tanh", svg)
+    edges = {(p.name, n.name) for n in graph.order for p in n.parents}
+    assert len(edges) == 10 and ("hidden", "affine2") in edges
+    lines = str(graph).splitlines()
+    assert len(lines) == len(graph.order) == 11 and "out = tanh(affine2)" in lines
+    dot = graph.graphviz().splitlines()
+    assert {tuple(line.strip().replace('"', "").split(" -> ")) for line in dot if "->" in line} == edges
+    assert sum("shape=ellipse" in line for line in dot) == 6 and sum("shape=box" in line for line in dot) == 5
+    svg = Tree.fromstring(graph.svg())
+    drawn = {part: svg.findall(f"{{http://www.w3.org/2000/svg}}{part}") for part in ("rect", "path", "text")}
+    assert {part: len(found) for part, found in drawn.items()} == {"rect": 11, "path": 10, "text": 11}
+    corners = {(rect.get("x"), rect.get("y")) for rect in drawn["rect"]}
+    assert len(corners) == 11, "two nodes are drawn at the same place"
+    assert {"x", "out: tanh", "cost: mse_loss"} <= {text.text for text in drawn["text"]}
 
 
 def cycle():
@@ -130,7 +172,10 @@ def cycle():
     [
         (cycle, "cycle through or before the nodes"),
         (lambda: network().run({k: v for k, v in feeds().items() if k != "b1"}), "node b1 is an input and was not fed"),
-        (lambda: network().run(feeds() | {"z": np.ones(1)}), "z was fed but is no input"),
+        (
+            lambda: network().run(feeds() | {"z": np.ones(1)}),
+            "z was fed but is not an input of the graph; its inputs are .*w1",
+        ),
         (lambda: network().run(feeds() | {"w1": [1.0]}), "node w1: the feed must be"),
         (lambda: network().run(feeds() | {"w1": np.ones((9, 4))}), "node affine1: affine: x has 3 features"),
         (lambda: network().run(feeds() | {"y": np.ones((5, 9))}), "node cost: mse_loss"),
@@ -139,7 +184,7 @@ def cycle():
         (lambda: Apply("relu", Input("x")), "must be a rule or a module"),
         (lambda: Apply(nn.Affine(1, 1), Input("x"), Input("y"), name="m"), "m: a module takes one parent"),
         (lambda: Graph(Apply(F.relu, Input("x"))).run({"x": np.ones(2)}, ["x"]), "needs a single number, got shape"),
-        (lambda: network().run(feeds(), ["z"]), "there is no node z"),
+        (lambda: network().run(feeds(), ["z"]), "there is no node z; the nodes are .*affine1"),
         (lambda: network().run(feeds(), parameters={"w1": {}}), "parameters are given for w1"),
     ],
 )

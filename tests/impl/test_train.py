@@ -1,21 +1,24 @@
-"""Training: engines that agree, resuming bit for bit, Ctrl-C, NaN, early stop, several devices, the command."""
+"""Training: engines that agree, resuming bit for bit, Ctrl-C, NaN, early stop, threads, several devices, the command."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from impl import nn
-from impl.checkpoint import TrainingError
 from impl.data import Data
 from impl.draw import draw_heatmaps
 from impl.models import convnet, mlp, train_minimal
 from impl.optim import SGD, Adam, cosine
-from impl.train import Engine, fit, make_step
+from impl.train import Checkpoint, Engine, History, Recipe, TrainingError, evaluate, fit, make_step
+from impl.train.command import main
 from impl.tree import leaves
 
 
@@ -39,28 +42,30 @@ def same(a, b):
     return all(np.array_equal(u, v) for u, v in zip(leaves(a), leaves(b), strict=True))
 
 
-@pytest.mark.parametrize("engine", ["numpy", "jax"])
-def test_a_network_learns_and_the_same_seed_gives_the_same(engine):
-    runs = [
-        fit(
-            network(),
-            blobs(),
-            epochs=8,
-            batch_size=16,
-            engine=engine,
-            validation=blobs(48, 1),
-            optimiser=Adam(rate=1e-2),
-        )
-        for _ in range(2)
-    ]
-    assert runs[0].epochs == runs[1].epochs
-    assert same(runs[0].parameters, runs[1].parameters)
-    assert runs[0].epochs[-1]["validation_accuracy"] > 0.9
-    assert runs[0].epochs[-1]["loss"] < 0.5 * runs[0].epochs[0]["loss"]
+def options(engine, augment=None):
+    recipe = Recipe(schedule=cosine(1e-2, 60), clip=1.0, augment=augment)
+    return {
+        "optimiser": Adam(rate=1e-2), "batch_size": 16, "engine": engine, "validation": blobs(48, 1), "recipe": recipe,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["numpy", "jax"])
+def whole(request):
+    """An engine, and a run of eight epochs on it that nothing interrupted. On JAX each run is compiled anew."""
+    return request.param, fit(network(), blobs(), epochs=8, **options(request.param))
+
+
+def test_a_network_learns(whole):
+    _, history = whole
+    first, last = history.epochs[0], history.epochs[-1]
+    assert [record["epoch"] for record in history.epochs] == list(range(1, 9)) and history.stopped == ""
+    assert last["validation_accuracy"] > 0.9 and last["loss"] < 0.5 * first["loss"]
+    found = evaluate(network(), history.parameters, history.state, blobs(48, 1), batch_size=7)
+    assert found == pytest.approx((last["validation_loss"], last["validation_accuracy"]), rel=1e-5)
 
 
 def test_the_engines_agree_for_fifty_steps():
-    """float64: rounding grows over the steps, and stays far below what a wrong gradient would do."""
+    """In float64 the rounding grows over the steps, but stays far below the effect of a wrong gradient."""
     import jax
 
     data = blobs()
@@ -84,25 +89,13 @@ def test_the_engines_agree_for_fifty_steps():
     assert losses["numpy"][-1] < losses["numpy"][0]
 
 
-@pytest.mark.parametrize("engine", ["numpy", "jax"])
-def test_a_run_that_resumes_ends_with_the_same_bits(engine, tmp_path):
-    options = {
-        "optimiser": Adam(rate=3e-3), "batch_size": 16, "engine": engine, "schedule": cosine(3e-3, 40), "clip": 1.0,
-        "validation": blobs(30, 1),
-    }  # fmt: skip
-    whole = fit(network(), blobs(), epochs=5, **options)
-    fit(network(), blobs(), epochs=2, checkpoint=tmp_path, **options)
-    rest = fit(network(), blobs(), epochs=5, checkpoint=tmp_path, resume=True, **options)
-    assert rest.epochs == whole.epochs
-    assert same(rest.parameters, whole.parameters) and same(rest.state, whole.state)
-    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
-
-
-@pytest.mark.parametrize("engine", ["numpy", "jax"])
-def test_interrupt_in_the_middle_of_an_epoch_loses_nothing(engine, tmp_path):
-    options = {"batch_size": 16, "engine": engine, "epochs": 3, "augment": None}
+def test_a_run_that_resumes_after_an_epoch_and_after_ctrl_c_ends_with_the_same_bits(whole, tmp_path):
+    """It ends after the first epoch, Ctrl-C stops it in the middle of the third, and then it goes on to the end."""
+    engine, uninterrupted = whole
     handler = signal.getsignal(signal.SIGINT)
-    whole = fit(network(), blobs(), **options)
+    fit(network(), blobs(), epochs=1, checkpoint=str(tmp_path), **options(engine))
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
+    resumed = Checkpoint(tmp_path, resume=True)
     seen = []
 
     def interrupting(x, rng):
@@ -111,12 +104,46 @@ def test_interrupt_in_the_middle_of_an_epoch_loses_nothing(engine, tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
         return x
 
-    stopped = fit(network(), blobs(), checkpoint=tmp_path, **options | {"augment": interrupting})
-    assert re.match(r"interrupted in epoch 2, after step 9", stopped.stopped)
-    assert len(stopped.epochs) == 1
-    rest = fit(network(), blobs(), checkpoint=tmp_path, resume=True, **options)
-    assert rest.epochs == whole.epochs and same(rest.parameters, whole.parameters)
+    stopped = fit(network(), blobs(), epochs=8, checkpoint=resumed, **options(engine, interrupting))
+    assert stopped.stopped == "interrupted in epoch 3, after step 15"
+    assert stopped.epochs == uninterrupted.epochs[:2]
     assert signal.getsignal(signal.SIGINT) is handler
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["epoch"], record["batch"], record["step"], len(record["losses"])) == (2, 3, 15, 3)
+    rest = fit(network(), blobs(), epochs=8, checkpoint=resumed, **options(engine))
+    assert rest.epochs == uninterrupted.epochs
+    assert same(rest.parameters, uninterrupted.parameters) and same(rest.state, uninterrupted.state)
+
+
+def test_runs_in_several_threads_train_as_alone():
+    def run(seed):
+        return fit(network(), blobs(seed=seed), epochs=2, batch_size=16, seed=seed)
+
+    alone = [run(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, range(4)))
+    for one, other in zip(alone, together, strict=True):
+        assert one.epochs == other.epochs and same(one.parameters, other.parameters)
+    assert not same(alone[0].parameters, alone[1].parameters)
+
+
+def test_the_recipe_reaches_the_step():
+    """Each part of a recipe is compared with the same run without it, whose numbers must differ, or not change."""
+
+    def run(**recipe):
+        history = fit(mlp([36, 3]), blobs(), epochs=1, batch_size=96, optimiser=SGD(rate=0.5), recipe=Recipe(**recipe))
+        return history.parameters["affine1"]["w"]
+
+    start, plain = mlp([36, 3]).init(0)[0]["affine1"]["w"], run()
+    np.testing.assert_allclose(run(l2=0.1) - plain, -0.5 * 0.1 * start, atol=1e-6)
+    np.testing.assert_allclose(run(schedule=lambda step: 0.25) - start, (plain - start) / 2, atol=1e-6)
+    np.testing.assert_array_equal(run(clip=1e6), plain)
+    clipped = fit(
+        mlp([36, 3]), blobs(), epochs=1, batch_size=96, optimiser=SGD(rate=0.5), recipe=Recipe(clip=1e-2)
+    ).parameters["affine1"]
+    moved = np.concatenate([(clipped["w"] - start).ravel(), clipped["b"]])
+    assert np.linalg.norm(moved) == pytest.approx(0.5 * 1e-2, rel=1e-3)
+    np.testing.assert_array_equal(run(augment=lambda x, rng: np.zeros_like(x)), start)
 
 
 @pytest.mark.parametrize("engine", ["numpy", "jax"])
@@ -130,16 +157,18 @@ def test_a_loss_that_is_not_finite_names_the_first_layer(engine):
         fit(net, blobs(), epochs=1, engine=engine)
     nan = blobs()
     nan.x[3] = np.nan
-    with pytest.raises(TrainingError, match="the batch itself is not"):
-        fit(mlp([36, 3]), nan, epochs=1, engine=engine)
+    with pytest.raises(TrainingError, match="at step 1: the batch itself is not"):
+        fit(mlp([36, 3]), nan, epochs=1, batch_size=96, engine=engine)
 
 
 def test_early_stop():
     noise = Data(np.random.default_rng(0).standard_normal((40, 1, 6, 6)).astype(np.float32), np.arange(40) % 3)
-    history = fit(mlp([36, 64, 3]), noise, epochs=200, validation=blobs(30, 5), patience=3)
-    assert history.stopped.startswith("no better validation loss for 3 epochs")
+    history = fit(mlp([36, 64, 3]), noise, epochs=200, validation=blobs(30, 5), recipe=Recipe(patience=3))
+    assert history.stopped == "no better validation loss for 3 epochs"
     losses = [r["validation_loss"] for r in history.epochs]
-    assert len(losses) < 200 and min(losses[-3:]) >= min(losses[:-3])
+    assert len(losses) < 200
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + 3, "three epochs came after the best one, and no more"
 
 
 def test_wrong_checkpoints_and_options_are_refused(tmp_path):
@@ -147,25 +176,35 @@ def test_wrong_checkpoints_and_options_are_refused(tmp_path):
     fit(network(), data, epochs=1, checkpoint=tmp_path / "a")
     (tmp_path / "file").touch()
     cases = [
-        ({"epochs": 0}, "epochs must be at least 1"),
-        ({"batch_size": 0}, "batch_size"),
-        ({"patience": 2}, "patience needs validation"),
-        ({"resume": True}, "resume needs a checkpoint"),
-        ({"engine": "tpu"}, "engine must be numpy or jax"),
-        ({"devices": 2}, "devices must be 1 on numpy"),
-        ({"engine": "jax", "devices": 1000}, "1000 devices are asked for but JAX has"),
-        ({"checkpoint": tmp_path / "file" / "x"}, "cannot be written"),
-        ({"checkpoint": tmp_path / "none", "resume": True}, "cannot be read"),
-        ({"checkpoint": tmp_path / "a", "resume": True, "batch_size": 8}, "is of a run with batch_size 64, not 8"),
+        (lambda: {"epochs": 0}, "epochs must be at least 1, got 0"),
+        (lambda: {"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        (lambda: {"recipe": Recipe(patience=2)}, "patience needs validation"),
+        (lambda: {"recipe": Recipe(patience=0)}, "patience must be at least 1, got 0"),
+        (lambda: {"recipe": Recipe(l2=-1.0)}, "l2 must be at least 0, got -1"),
+        (lambda: {"recipe": Recipe(clip=float("nan"))}, "clip must be at least 0, got nan"),
+        (lambda: {"engine": "tpu"}, "engine must be numpy or jax, got 'tpu'"),
+        (lambda: {"engine": Engine("numpy", devices=2)}, "devices must be 1 on numpy .* got 2"),
+        (lambda: {"engine": Engine("jax", devices=0)}, "devices .* at least 1 on jax, got 0"),
+        (lambda: {"engine": Engine("jax", devices=1000)}, "1000 devices .*JAX has"),
+        (lambda: {"checkpoint": tmp_path / "file" / "x"}, "file/x cannot be written"),
+        (lambda: {"checkpoint": Checkpoint(tmp_path / "none", resume=True)}, "none/run.json cannot be read"),
+        (lambda: {"checkpoint": resumed, "batch_size": 8}, "batch_size 64, not 8"),
+        (lambda: {"checkpoint": resumed, "recipe": Recipe(l2=0.5)}, "l2 0.0, not 0.5"),
     ]
-    for options, message in cases:
+    resumed = Checkpoint(tmp_path / "a", resume=True)
+    for make, message in cases:
         with pytest.raises(TrainingError, match=message):
-            fit(network(), data, **{"epochs": 1} | options)
-    with pytest.raises(TrainingError, match=r"out\.w is|lacks"):
-        fit(mlp([36, 3]), data, epochs=2, checkpoint=tmp_path / "a", resume=True)
+            fit(network(), data, **{"epochs": 1} | make())
+    with pytest.raises(TrainingError, match=r"lacks parameters\.affine1\.w of shape \(36, 3\)"):
+        fit(mlp([36, 3]), data, epochs=2, checkpoint=resumed)
     (tmp_path / "a" / "run.json").write_text("{")
-    with pytest.raises(TrainingError, match="is damaged"):
-        fit(network(), data, epochs=2, checkpoint=tmp_path / "a", resume=True)
+    with pytest.raises(TrainingError, match=r"run\.json is damaged"):
+        fit(network(), data, epochs=2, checkpoint=resumed)
+
+
+def test_a_history_is_shown_without_its_arrays():
+    text = repr(History([{"epoch": 1, "loss": 0.5}], {"w": np.ones(1000)}, {}, "interrupted"))
+    assert text == "History(epochs=[{'epoch': 1, 'loss': 0.5}], stopped='interrupted')"
 
 
 SHARDED = """
@@ -173,18 +212,18 @@ import numpy as np, sys
 sys.path.insert(0, {root!r})
 from tests.impl.test_train import blobs, network
 from impl.optim import SGD
-from impl.train import fit
+from impl.train import Engine, fit
 import jax
 assert len(jax.devices()) == 8
 for devices in (1, 8):
     h = fit(network().__class__(**{{k: v for k, v in network().modules.items() if k != "drop"}}), blobs(), epochs=4, batch_size=16,
-            optimiser=SGD(rate=0.05, momentum=0.9), engine="jax", devices=devices)
+            optimiser=SGD(rate=0.05, momentum=0.9), engine=Engine("jax", devices=devices))
     print(*(r["loss"] for r in h.epochs), *(float(abs(v).sum()) for v in h.state["norm"].values()))
 """
 
 
 def test_eight_devices_give_the_losses_of_one():
-    """Data-parallel: statistics of the normalisation are over the whole batch, two samples a device."""
+    """The statistics of the normalisation are over the whole batch, although each device has only two samples."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     result = subprocess.run(
@@ -211,7 +250,11 @@ def test_the_command_trains_writes_its_curve_and_resumes(tmp_path):
     assert re.search(r"test accuracy \d", result.stdout)
     assert (tmp_path / "t" / "curve.png").read_bytes()[:4] == b"\x89PNG"
     again = command(*quick, "--epochs", "9", "--resume", cwd=tmp_path)
-    assert again.returncode == 0 and again.stdout.count("epoch") == 9
+    assert again.returncode == 0
+    lines, first_lines = again.stdout.splitlines(), result.stdout.splitlines()
+    assert lines[:8] == first_lines[:8] and lines[8].startswith("epoch 9 ") and len(lines) == 10
+    refused = command("--data", "none.npz", cwd=tmp_path)
+    assert refused.returncode == 2 and refused.stdout == "" and len(refused.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -225,24 +268,35 @@ def test_the_command_trains_writes_its_curve_and_resumes(tmp_path):
         (["--out", "file/x"], "cannot be written"),
         (["--test-share", "2"], "share must lie"),
         (["--rate", "-1"], "rate must lie"),
+        (["--l2", "-1"], "l2 must be at least 0"),
     ],
 )
-def test_the_command_refuses_in_a_line(tmp_path, arguments, message):
+def test_the_command_refuses_in_a_line(tmp_path, monkeypatch, capsys, arguments, message):
     pytest.importorskip("sklearn")
     (tmp_path / "file").touch()
-    result = command(*arguments, cwd=tmp_path)
-    assert result.returncode == 2
-    assert message in result.stderr and len(result.stderr.splitlines()) == 1
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    written = capsys.readouterr()
+    assert written.out == "" and message in written.err and len(written.err.splitlines()) == 1
 
 
-def test_heatmaps(tmp_path):
-    pytest.importorskip("matplotlib")
+def test_heatmaps_show_every_matrix(tmp_path):
+    """A heatmap is one image with a colour bar, which is a second image."""
+    matplotlib = pytest.importorskip("matplotlib")
     run = train_minimal(10)
-    draw_heatmaps({name: matrix.T for name, matrix in run.items()}, tmp_path / "h.svg")
-    assert "<svg" in (tmp_path / "h.svg").read_text()
+    assert {name: matrix.shape for name, matrix in run.items()} == {"out": (10, 2), "w1": (11, 12), "w2": (11, 8)}
+    with matplotlib.rc_context({"svg.fonttype": "none"}):  # text stays text
+        draw_heatmaps({name: matrix.T for name, matrix in run.items()}, tmp_path / "h.svg")
+    svg = ElementTree.parse(tmp_path / "h.svg")
+    texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("epochs") == 3 and {"out", "w1", "w2"} <= set(texts)
+    assert len(list(svg.iter("{http://www.w3.org/2000/svg}image"))) == 6
+    (tmp_path / "no").touch()
+    with pytest.raises(TrainingError, match=r"no/such\.svg cannot be written"):
+        draw_heatmaps({"a": np.eye(2)}, tmp_path / "no/such.svg")
 
 
 def test_convnet_of_document_004_learns():
     net = convnet((1, 6, 6), num_filters=4, filter_size=3, hidden_dim=10, num_classes=3, weight_scale=0.1)
-    history = fit(net, blobs(), epochs=6, batch_size=16, optimiser=Adam(rate=1e-2), l2=1e-3)
+    history = fit(net, blobs(), epochs=6, batch_size=16, optimiser=Adam(rate=1e-2), recipe=Recipe(l2=1e-3))
     assert history.epochs[-1]["accuracy"] > 0.9
