@@ -1,11 +1,11 @@
 """Every planted fault is found at the default number of examples, for five seeds; some are also named."""
 
 import pytest
+from oracle.trial.examine import Examination, examine_function
 
 from oracle.judge.judge import judge_refusals
 from oracle.layers import LAYERS
 from oracle.run.run import Options
-from oracle.trial.examine import Examination, examine_function
 from tests.faults.planted import FAULTS, planted
 
 SEEDS = (1, 2, 3, 4, 5)

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracle.trial.examine import Examination
 
 from oracle import adapters
-from oracle.trial.examine import Examination
 
 
 def verdict(layer, name, dtype="float64", examples=60):

@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from oracle.trial.examine import Examination, examine_function
 
 import reference
 from oracle.documents.judge import judge_claim
 from oracle.judge.judge import judge_refusals
 from oracle.targets.find import resolve
-from oracle.trial.examine import Examination, examine_function
 
 CLAIMS = {claim.id: claim for claim in reference.CLAIMS}
 WRONG = [claim.id for claim in reference.CLAIMS if claim.corrected is not None]

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from oracle.trial.examine import examine_function
 
 from oracle.cases.case import Case
 from oracle.judge.judge import judge, judge_refusals
-from oracle.trial.examine import examine_function
 
 CASE = Case("sigmoid", "float32", ((2, 3),), {})
 

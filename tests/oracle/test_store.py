@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from oracle.trial.examine import Outcome, examine_function
 
 from oracle.results.model import Trial
 from oracle.run import run as run_module
@@ -20,7 +21,6 @@ from oracle.run.run import Options, run
 from oracle.run.store import Store, StoreError
 from oracle.targets.find import resolve
 from oracle.targets.process import Offer
-from oracle.trial.examine import Outcome, examine_function
 
 WRONG = """
 from impl import functional as F

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from oracle.trial.examine import Task, examine
 
 from oracle.cases.case import edge_cases
 from oracle.layers import LAYERS
@@ -13,7 +14,6 @@ from oracle.run.run import Options, run
 from oracle.run.store import Store
 from oracle.targets.find import TargetError
 from oracle.targets.process import Limits, TargetProcess
-from oracle.trial.examine import Task, examine
 from tests.oracle.hostile.targets import TARGETS
 
 HERE = Path(__file__).parent
