@@ -1,19 +1,39 @@
 """Every planted fault is found at the default number of examples, for five seeds; some are also named."""
 
-import pytest
-from oracle.trial.examine import Examination, examine_function
+from pathlib import Path
 
-from oracle.judge.judge import judge_refusals
+import pytest
+
+from oracle.cases import Subject
+from oracle.judge import judge, judge_refusals
 from oracle.layers import LAYERS
 from oracle.run.run import Options
-from tests.faults.planted import FAULTS, planted
+from oracle.trial.search import Search
+from oracle.trial.trial import put_on_trial
+from tests.faults import FAULTS, planted, sound
 
 SEEDS = (1, 2, 3, 4, 5)
 DEFAULTS = Options()
 
 
+def first_found(layer, fault, seed):
+    """The first case, of a default run with a seed, that a faulty layer gets wrong, or None."""
+    for dtype in DEFAULTS.dtypes:
+        search = Search(layer, fault.layer, dtype)
+        search.run(DEFAULTS.examples, seed, until_found=True)
+        for case, _ in search.found.values():
+            return case
+    return None
+
+
+def test_every_file_of_faults_is_read():
+    files = {path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__", "planted", "test_faults"}
+    assert files == {fault.wrong.__module__.rpartition(".")[2] for fault in FAULTS}
+
+
 def test_there_are_enough_and_every_family_has_one():
-    assert len(FAULTS) >= 30
+    assert len(FAULTS) >= 73
+    assert len(set(map(str, FAULTS))) == len(FAULTS)
     assert {fault.layer for fault in FAULTS} >= {
         "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "global_avg_pool", "adaptive_avg_pool", "batch_norm",
         "layer_norm", "group_norm", "instance_norm", "rms_norm", "affine", "linear", "relu", "softmax", "cross_entropy",
@@ -22,21 +42,25 @@ def test_there_are_enough_and_every_family_has_one():
     assert {fault.layer for fault in FAULTS} <= set(LAYERS)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.layer}: {fault.what}")
-def test_fault_is_found(fault, tmp_path):
-    layer = getattr(planted(fault, tmp_path), fault.layer).vjp
-    for seed in SEEDS:
-        found = {}
-        for dtype in DEFAULTS.dtypes:
-            examination = Examination(layer, fault.layer, dtype)
-            examination.draw(DEFAULTS.examples, seed, until_found=True)
-            found |= examination.found
-        assert found or judge_refusals(layer, fault.layer, "float32").findings, f"seed {seed}: not found"
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_fault_is_found(fault):
+    """It is the fault that is found: the wrong function was called, and without it the same cases are right."""
+    *_, before = fault.replaced()
+    with planted(fault) as faulty:
+        accepted = judge_refusals(faulty.layer, fault.layer, DEFAULTS.dtypes[0]).accepted  # the same for every seed
+        found = {} if accepted else {seed: first_found(faulty.layer, fault, seed) for seed in SEEDS}
+        assert faulty.calls, f"{fault.place} was never called"
+    assert None not in found.values(), f"not found: {found}"
+    *_, after = fault.replaced()
+    assert after is before
+    right = sound(fault.layer)
+    assert not judge_refusals(right, fault.layer, DEFAULTS.dtypes[0]).accepted
+    assert not [finding for case in set(found.values()) for finding in judge(right, case).findings]
 
 
-@pytest.mark.parametrize("fault", [f for f in FAULTS if f.diagnosis], ids=lambda fault: f"{fault.layer}: {fault.what}")
-def test_fault_is_named(fault, tmp_path):
-    layer = getattr(planted(fault, tmp_path), fault.layer).vjp
-    trial = examine_function("planted", layer, fault.layer, "float64", 60, 0).trial
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.diagnosis], ids=str)
+def test_fault_is_named(fault):
+    with planted(fault) as faulty:
+        trial = put_on_trial(Subject("planted", fault.layer, "float64"), faulty.layer, 60, 0).trial
     said = [d.diagnosis for d in trial.discrepancies if d.diagnosis]
     assert any(fault.diagnosis in sentence for sentence in said), (said, [d.message for d in trial.discrepancies])
