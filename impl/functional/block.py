@@ -164,13 +164,14 @@ def _(
 # -- residual blocks --------------------------------------------------------------------------------------------------
 
 SHORTCUT = "_shortcut"  # the ending of the names of the shortcut's arrays
+POSITIONAL_ONLY, KEYWORD_ONLY = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
 
 
 @dataclass(frozen=True)
 class ResidualBlock:
-    """A residual block as data: the endings of its convolutions' arrays, in order, and of the one that strides.
+    """A residual block as data. The names and the order of all its arrays follow from the endings of these names.
 
-    The names and the order of all arrays follow from these.
+    ``convolutions`` holds the ending of each convolution's arrays, in order; the one of ``strided`` has the stride.
     """
 
     convolutions: tuple[str, ...]
@@ -184,29 +185,28 @@ class ResidualBlock:
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Name all arrays, in the order of the call."""
+        """Name all arrays, in the order of a call."""
         kernels = (f"w{end}" for end in self.convolutions)
         scales = (f"{what}{end}" for end in self.convolutions for what in ("gamma", "beta"))
         shortcut = (f"{what}{SHORTCUT}" for what in ("w", "gamma", "beta"))
         return ("x", *kernels, *scales, *shortcut, *self.running)
 
-    def signature(self, options: list[inspect.Parameter]) -> inspect.Signature:
-        """Return the signature of the block's rule: x and the kernels are required, the other arrays are optional."""
-        required = 1 + len(self.convolutions)
-        kind = inspect.Parameter.POSITIONAL_ONLY
-        arrays = [
-            inspect.Parameter(name, kind, annotation="Array")
-            if i < required
-            else inspect.Parameter(name, kind, annotation="Array | None", default=None)
-            for i, name in enumerate(self.arrays)
-        ]
-        return inspect.Signature([*arrays, *options])
+    def strides(self, stride: PerAxis) -> dict[str, PerAxis]:
+        """Return the stride of each convolution; the shortcut's is always that of the block."""
+        return {end: stride if end == self.strided else 1 for end in self.convolutions} | {SHORTCUT: stride}
 
     def rule(self, forward: Callable[P, tuple[Any, Any]]) -> Rule[P]:
-        """Make the rule of a forward that takes the arrays in order; a decorator."""
-        parameters = inspect.signature(forward).parameters.values()
-        signature = self.signature([p for p in parameters if p.kind is p.KEYWORD_ONLY])
-        made = Rule(forward, self.running, signature=signature)
+        """Make the rule of a forward that takes x, the kernels and ``*others``; a decorator.
+
+        The signature of the rule names the others, too.
+        """
+        given = inspect.signature(forward).parameters.values()
+        required, options = [[p for p in given if p.kind is kind] for kind in (POSITIONAL_ONLY, KEYWORD_ONLY)]
+        others = [
+            inspect.Parameter(name, POSITIONAL_ONLY, default=None, annotation="Array | None")
+            for name in self.arrays[len(required) :]
+        ]
+        made = Rule(forward, self.running, signature=inspect.Signature([*required, *others, *options]))
         made.pullback(functools.partial(_block_back, self))
         return made
 
@@ -242,26 +242,25 @@ def _block(
     given: dict[str, Any] = dict(zip(block.arrays, arrays, strict=True))
     x, projected = given["x"], given[f"w{SHORTCUT}"] is not None
     filters = given[f"w{block.convolutions[-1]}"].shape[0]
-    steps = per_axis("stride", stride, 2, 1)
-    if not projected and (x.ndim != 4 or x.shape[1] != filters or steps != (1, 1)):
+    if not projected and (x.ndim != 4 or x.shape[1] != filters or per_axis("stride", stride, 2, 1) != (1, 1)):
         refuse(
             f"x of shape {tuple(x.shape)} becomes {filters} channels at stride {stride}: "
             f"w_shortcut of shape ({filters}, channels, 1, 1) is needed"
         )
-    h, running, kept = x, [], {}
+    h, by, running, kept, strides = x, x, [], {}, block.strides(stride)
     for end in block.convolutions:
-        (h, mean, var), part = _convolved(h, given, end, stride if end == block.strided else 1, options)
-        running += [mean, var]
+        (h, *statistics), part = _convolved(h, given, end, strides[end], options)
+        running += statistics
         gate = None
         if end != block.convolutions[-1]:
             h, gate = relu.forward(h)
         kept[end] = (part, gate)
-    by, mean, var = x, None, None
+    statistics = [None, None]
     if projected:
-        (by, mean, var), part = _convolved(x, given, SHORTCUT, stride, options)
+        (by, *statistics), part = _convolved(x, given, SHORTCUT, strides[SHORTCUT], options)
         kept[SHORTCUT] = (part, None)
     y, last = relu.forward(h + by)
-    return (y, *running, mean, var), (kept, last)
+    return (y, *running, *statistics), (kept, last)
 
 
 def _block_back(block: ResidualBlock, residuals: Any, dy: Array, *, stride: PerAxis, training: bool) -> tuple[Any, ...]:
@@ -270,19 +269,18 @@ def _block_back(block: ResidualBlock, residuals: Any, dy: Array, *, stride: PerA
     (total,) = relu.backward(last, dy)
     found: dict[str, Any] = {}
 
-    def back(end: str, dh: Any, step: PerAxis) -> Any:
+    def back(end: str, dh: Any) -> Any:
         part, gate = kept[end]
         if gate is not None:
             (dh,) = relu.backward(gate, dh)
-        dh, *gradients = _convolved_back(part, dh, step, training)
+        dh, *gradients = _convolved_back(part, dh, block.strides(stride)[end], training)
         found.update(zip((f"w{end}", f"gamma{end}", f"beta{end}"), gradients, strict=True))
         return dh
 
     dh = total
     for end in reversed(block.convolutions):
-        dh = back(end, dh, stride if end == block.strided else 1)
-    by = back(SHORTCUT, total, stride) if SHORTCUT in kept else total
-    found["x"] = dh + by
+        dh = back(end, dh)
+    found["x"] = dh + (back(SHORTCUT, total) if SHORTCUT in kept else total)
     return tuple(found.get(name) for name in block.arrays)
 
 
