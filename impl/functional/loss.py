@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from impl.array import Array, can_read_values, log1p, namespace
 from impl.functional.checks import choice, integer, number, shaped
 from impl.rule import refuse, refuse_type, rule
 
-REDUCTIONS = ("mean", "sum", "none")
 Reduction = Literal["mean", "sum", "none"]
+REDUCTIONS: tuple[str, ...] = get_args(Reduction)
 
 
 def _reduced(losses: Array, reduction: str) -> Any:
@@ -46,8 +46,8 @@ def cross_entropy(
 
     Shapes: logits (N, K, *S); labels (N, *S), integers in [0, K) or ignore_index; weight (K), optional;
     the value is a single number, or (N, *S) with reduction "none".
-    Raises ValueError for shapes that do not fit and, for NumPy arrays, for a label out of range (inside ``jax.jit`` the
-    labels cannot be read); TypeError for labels that are not integers.
+    Raises ValueError for shapes that do not fit and, for NumPy arrays, for a label out of range (the numbers of a JAX
+    array may not be known yet); TypeError for labels that are not integers.
     Source: document 000, section 3.3; document 004, section 5.3; the options are PyTorch's.
 
     >>> logits = np.array([[0.0, 0.0, np.log(2)]])

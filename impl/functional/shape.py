@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from impl.functional.checks import Pairs, choice, spatial
 from impl.functional.window import pairs
 from impl.rule import refuse, rule
 
-PAD_MODES = ("constant", "reflect", "replicate", "circular")
 Mode = Literal["constant", "reflect", "replicate", "circular"]
+PAD_MODES: tuple[str, ...] = get_args(Mode)
 
 
 @rule
