@@ -258,8 +258,6 @@ class Rule(Generic[P]):
 
 
 @overload
-def rule(forward: Callable[P, tuple[Any, Any]], /) -> Rule[P]: ...
-@overload
 def rule(
     *, no_gradient: tuple[str, ...] = ..., name: str = ...
 ) -> Callable[[Callable[P, tuple[Any, Any]]], Rule[P]]: ...
@@ -270,29 +268,36 @@ def rule(
 def rule(
     forward: Callable[..., tuple[Any, Any]] | None = None, /, *, no_gradient: tuple[str, ...] = (), name: str = ""
 ) -> Any:
-    """Make a :class:`Rule` of a forward function; a decorator, with or without the names of arrays without gradient."""
+    """Make a :class:`Rule` of a forward function; a decorator, with or without options."""
     if forward is None:
         return lambda function: Rule(function, no_gradient, name)
     return Rule(forward, no_gradient, name)
 
 
-def ranked(
-    forward: Callable[Concatenate[int, P], tuple[Any, Any]], backward: Callable[..., tuple[Any, ...]], name: str
-) -> tuple[Rule[P], Rule[P], Rule[P]]:
-    """Make the rules ``<name>1d``, ``<name>2d`` and ``<name>3d`` of one forward and one backward.
+class Ranked(Generic[P]):
+    """One layer over 1, 2 and 3 spatial axes: its forward and its backward take the number of axes first.
 
-    Both take the number of spatial axes first. The forward's docstring is a template: ``{rank}`` stands for that number,
-    ``{ones}`` for a 1 per leading spatial axis, so that ``({ones}4)`` is a shape whose last axis only is longer than 1.
+    As a decorator of a forward ``_pool`` it makes ``rules``: pool1d, pool2d and pool3d. The forward's docstring is a
+    template: ``{rank}`` stands for the number of axes, ``{ones}`` for a 1 per axis but the last, so that ``({ones}4)`` is a
+    shape of which only the last axis is longer than 1.
     """
 
-    def of_rank(rank: int) -> Rule[P]:
-        doc = (forward.__doc__ or "").replace("{rank}", str(rank)).replace("{ones}", "1, " * (rank - 1))
-        made: Rule[P] = Rule(functools.partial(forward, rank), name=f"{name}{rank}d", doc=doc)
-        made.__module__ = forward.__module__
-        made.pullback(functools.partial(backward, rank))
-        return made
+    def __init__(self, forward: Callable[Concatenate[int, P], tuple[Any, Any]]) -> None:
+        name = getattr(forward, "__name__", "").strip("_")
 
-    return of_rank(1), of_rank(2), of_rank(3)
+        def of_rank(rank: int) -> Rule[P]:
+            doc = (forward.__doc__ or "").replace("{rank}", str(rank)).replace("{ones}", "1, " * (rank - 1))
+            made: Rule[P] = Rule(functools.partial(forward, rank), name=f"{name}{rank}d", doc=doc)
+            made.__module__ = forward.__module__
+            return made
+
+        self.rules = (of_rank(1), of_rank(2), of_rank(3))
+
+    def pullback(self, backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+        """Register ``backward(rank, residuals, dy, **configuration) -> cotangents``; a decorator."""
+        for rank, made in enumerate(self.rules, start=1):
+            made.pullback(functools.partial(backward, rank))
+        return backward
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import numpy as np
 from impl.array import Array, Padding, correlate, correlate_kernel
 from impl.functional.checks import PaddingOption, PerAxis, integer, per_axis, shaped, spatial
 from impl.functional.window import resolve_padding
-from impl.rule import ranked, refuse
+from impl.rule import Ranked, refuse
 
 Ints = Sequence[int]
 
@@ -52,6 +52,7 @@ def conv_dw(x: Array, dy: Array, kernel: Ints, stride: Ints, padding: Padding, d
     return correlate_kernel(x, dy, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
+@Ranked
 def _conv(
     rank: int,
     x: Array,
@@ -92,7 +93,8 @@ def _conv(
     return (y if b is None else y + b.reshape(-1, *[1] * rank)), (x, w)
 
 
-def _conv_back(
+@_conv.pullback
+def _(
     rank: int, residuals: Any, dy: Array, *, stride: PerAxis, padding: PaddingOption, dilation: PerAxis, groups: int
 ) -> Any:
     x, w = residuals
@@ -104,6 +106,7 @@ def _conv_back(
     )
 
 
+@Ranked
 def _conv_transpose(
     rank: int,
     x: Array,
@@ -150,7 +153,8 @@ def _conv_transpose(
     return (y if b is None else y + b.reshape(-1, *[1] * rank)), (x, w)
 
 
-def _conv_transpose_back(
+@_conv_transpose.pullback
+def _(
     rank: int, residuals: Any, dy: Array, *, stride: PerAxis, padding: PaddingOption, dilation: PerAxis, groups: int
 ) -> tuple[Array, ...]:
     x, w = residuals
@@ -198,5 +202,5 @@ def _geometry(
     return strides, resolve_padding(padding, kernel, strides, dilations), dilations
 
 
-conv1d, conv2d, conv3d = ranked(_conv, _conv_back, "conv")
-conv_transpose1d, conv_transpose2d, conv_transpose3d = ranked(_conv_transpose, _conv_transpose_back, "conv_transpose")
+conv1d, conv2d, conv3d = _conv.rules
+conv_transpose1d, conv_transpose2d, conv_transpose3d = _conv_transpose.rules

@@ -10,9 +10,10 @@ import numpy as np
 from impl.array import Array, namespace
 from impl.functional.checks import PaddingOption, PerAxis, flag, per_axis, spatial
 from impl.functional.window import Windows
-from impl.rule import ranked, refuse, rule
+from impl.rule import Ranked, refuse, rule
 
 
+@Ranked
 def _max_pool(
     rank: int,
     x: Array,
@@ -58,7 +59,8 @@ def _max_pool(
     return largest, (x, place)
 
 
-def _max_pool_back(
+@_max_pool.pullback
+def _(
     rank: int,
     residuals: Any,
     dy: Array,
@@ -76,6 +78,7 @@ def _max_pool_back(
     return (windows.gather_back(parts, x),)
 
 
+@Ranked
 def _avg_pool(
     rank: int,
     x: Array,
@@ -111,7 +114,8 @@ def _avg_pool(
     return total / _divisor(windows, count_include_pad, x), (x,)
 
 
-def _avg_pool_back(
+@_avg_pool.pullback
+def _(
     rank: int,
     residuals: Any,
     dy: Array,
@@ -134,8 +138,8 @@ def _divisor(windows: Windows, count_include_pad: bool, x: Array) -> Any:
     return namespace(x).asarray(windows.counts_with_padding() if included else windows.counts(), dtype=x.dtype)
 
 
-max_pool1d, max_pool2d, max_pool3d = ranked(_max_pool, _max_pool_back, "max_pool")
-avg_pool1d, avg_pool2d, avg_pool3d = ranked(_avg_pool, _avg_pool_back, "avg_pool")
+max_pool1d, max_pool2d, max_pool3d = _max_pool.rules
+avg_pool1d, avg_pool2d, avg_pool3d = _avg_pool.rules
 
 
 @rule
