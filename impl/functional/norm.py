@@ -131,9 +131,12 @@ def _(residuals: Any, dy: Array, *, training: bool) -> tuple[Any, ...]:
     dgamma, dbeta = (dy * x_hat).sum(axis=axes), dy.sum(axis=axes)
     scale = inv_std if gamma is None else inv_std * gamma.reshape(shape)
     if not training:
-        return dy * scale, dgamma, dbeta, None, None
+        return lambda: dy * scale, dgamma, dbeta, None, None
     count = max(1, prod(dy.shape) // max(1, dy.shape[1]))
-    dx = scale * (dy - dbeta.reshape(shape) / count - x_hat * (dgamma.reshape(shape) / count))
+
+    def dx() -> Array:
+        return scale * (dy - dbeta.reshape(shape) / count - x_hat * (dgamma.reshape(shape) / count))
+
     return dx, dgamma, dbeta, None, None
 
 
