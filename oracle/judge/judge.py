@@ -249,7 +249,7 @@ class _Trial:
                 lost |= np.isnan(truth.value)
             other = np.where(lost | np.isinf(bound) | gradient, 0.0, np.inf)
             ratio = np.where(finite, ratio, other)
-            if self.layer.linear and self.case.values in ("nan", "infinite"):
+            if self.layer.nan_may_spread and self.case.values in ("nan", "infinite"):
                 # An algorithm that pads or groups by zeros multiplies them with NaN: XLA's grouped convolution does.
                 ratio = np.where(finite & ~np.isfinite(wide), 0.0, ratio)
         return ratio, np.where(ratio > 1, np.where(np.isfinite(miss), miss, np.inf), 0.0)

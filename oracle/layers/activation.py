@@ -136,13 +136,21 @@ for _function, _name, _others, _documents in (
 ):
     _more = [Edge(((3, 4),), {_name: value}) for value in _others]
     register(
-        Layer(_function.__name__, _function, _elementwise(_name, _others), _EDGES + _KINK + _more, documents=_documents)
+        Layer(
+            _function.__name__,
+            "x (*A) -> (*A)",
+            _function,
+            _elementwise(_name, _others),
+            _EDGES + _KINK + _more,
+            documents=_documents,
+        )
     )
 
 for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax, ("000: 3.3",))):
     register(
         Layer(
             _function.__name__,
+            "x (*A) -> (*A)",
             _function,
             _along_axis,
             [
@@ -154,7 +162,7 @@ for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax,
                 Edge(((2, 2, 3, 2, 2),), {"axis": -3}),
                 *(Edge(((3, 5),), values=values) for values in ("large", "ties", "shifted", "nan", "infinite")),
             ],
-            [Refusal(((2, 3),), {"axis": 2}, "axis 2 of an array with 2 axes")],
+            [Refusal("axis", ((2, 3),), {"axis": 2}, "axis 2 of an array with 2 axes")],
             documents=_documents,
         )
     )

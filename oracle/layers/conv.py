@@ -155,11 +155,11 @@ def _conv_edges(rank: int) -> list[Edge]:
 def _conv_refusals(rank: int) -> list[Refusal]:
     one, three = (1,) * rank, (3,) * rank
     return [
-        Refusal(((1, 3, *[4] * rank), (2, 4, *three), (2,)), {}, "x has 3 channels but w expects 4"),
-        Refusal(((1, 2, *[2] * rank), (2, 2, *three), (2,)), {}, "the kernel is larger than x"),
-        Refusal(((1, 2, *[4] * rank), (3, 2, *three), (2,)), {}, "b has 2 entries for 3 filters"),
-        Refusal(((1, 4, *[4] * rank), (3, 2, *one), (3,)), {"groups": 2}, "groups = 2 does not divide 3 filters"),
-        Refusal(((1, 2, *[4] * rank), (2, 2, *three), (2,)), {"stride": 0}, "stride 0"),
+        Refusal("kernel", ((1, 2, *[2] * rank), (2, 2, *three), (2,)), {}, "the kernel is larger than x"),
+        Refusal(
+            "groups", ((1, 4, *[4] * rank), (3, 2, *one), (3,)), {"groups": 2}, "groups = 2 does not divide 3 filters"
+        ),
+        Refusal("stride", ((1, 2, *[4] * rank), (2, 2, *three), (2,)), {"stride": 0}, "stride 0"),
     ]
 
 
@@ -180,33 +180,31 @@ def _transpose_edges(rank: int) -> list[Edge]:
 
 
 def _transpose_refusals(rank: int) -> list[Refusal]:
-    two = (2,) * rank
-    return [
-        Refusal(((1, 3, *two), (4, 2, *two), (2,)), {}, "x has 3 channels but w expects 4"),
-        Refusal(((1, 2, *two), (2, 3, *two), (2,)), {}, "b has 2 entries for 3 filters"),
-        Refusal(((1, 2, *two), (2, 2, *two), (2,)), {"stride": 2, "output_padding": 2}, "output_padding = stride"),
-    ]
+    shapes = ((1, 2, *[2] * rank), (2, 2, *[2] * rank), (2,))
+    return [Refusal("output_padding", shapes, {"stride": 2, "output_padding": 2}, "output_padding = stride")]
 
 
 for _rank in (1, 2, 3):
     register(
         Layer(
             f"conv{_rank}d",
+            f"x (N, C, *S:{_rank}); w (F, C/groups, *K:{_rank}); b? (F) -> (N, F, *O:{_rank})",
             convolution,
             _conv_domain(_rank),
             _conv_edges(_rank),
             _conv_refusals(_rank),
-            linear=True,
+            nan_may_spread=True,
             documents=("000: 4.1-4.7", "001", "002: I.2, I.3, III.4, III.5", "004: 1.1, 2") if _rank == 2 else (),
         )
     )
     register(
         Layer(
             f"conv_transpose{_rank}d",
+            f"x (N, C, *S:{_rank}); w (C, F/groups, *K:{_rank}); b? (F) -> (N, F, *O:{_rank})",
             transposed_convolution,
             _conv_transpose_domain(_rank),
             _transpose_edges(_rank),
             _transpose_refusals(_rank),
-            linear=True,
+            nan_may_spread=True,
         )
     )

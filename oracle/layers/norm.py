@@ -107,7 +107,7 @@ def _batch_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     option(draw, configuration, "momentum", [0.0, 0.3, 1.0])
     option(draw, configuration, "training", [False])
     if configuration.get("training", True) and prod(x) == x[1]:
-        x = (2, *x[1:])  # one value a channel has no variance
+        x = (2, *x[1:])  # one value per channel has no variance
     c = (x[1],)
     running = c if not configuration.get("training", True) else maybe(draw, c)
     return (x, maybe(draw, c), maybe(draw, c), running, running), configuration
@@ -148,6 +148,8 @@ _SPREADS = ("shifted", "zeros", "ties")
 register(
     Layer(
         "batch_norm",
+        "x (N, C, *S); gamma? (C); beta? (C); running_mean? (C); running_var? positive (C)"
+        " -> y (N, C, *S); new_running_mean? (C); new_running_var? (C)",
         batch_norm,
         _batch_norm_domain,
         [
@@ -162,19 +164,15 @@ register(
             Edge(((3, 2, 2, 2), (2,), (2,), (2,), (2,)), {"training": False}),
             *(Edge(((4, 2, 2), (2,), (2,), (2,), (2,)), values=values) for values in _SPREADS),
         ],
-        [
-            Refusal(((2, 3, 2), (2,), (2,), None, None), {}, "gamma has 2 entries for 3 channels"),
-            Refusal(((1, 3), (3,), (3,), (3,), (3,)), {}, "training with one value a channel"),
-        ],
-        kinds={"running_var": "positive"},
+        [Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training with one value per channel")],
         no_gradient=("running_mean", "running_var"),
-        outputs=("y", "new_running_mean", "new_running_var"),
         documents=("000: 2.7, 4.9", "004: 6"),
     )
 )
 register(
     Layer(
         "layer_norm",
+        "x (*A, *B:normalized_ndim); gamma? (*B); beta? (*B) -> (*A, *B)",
         layer_norm,
         _last_axes_domain(with_beta=True),
         [
@@ -186,16 +184,13 @@ register(
             Edge(((3, 6), None, None)),
             *(Edge(((3, 5), (5,), (5,)), values=values) for values in _SPREADS),
         ],
-        [
-            Refusal(((2, 3), (4,), (4,)), {}, "gamma has 4 entries for 3 features"),
-            Refusal(((2, 3), (3,), (2,)), {}, "beta has 2 entries for 3 features"),
-        ],
         documents=("004: 7.1",),
     )
 )
 register(
     Layer(
         "group_norm",
+        "x (N, C, *S); gamma? (C); beta? (C) -> (N, C, *S)",
         group_norm,
         _group_norm_domain,
         [
@@ -208,16 +203,14 @@ register(
             Edge(((2, 3, 4), None, None), {"groups": 1}),
             *(Edge(((2, 4, 3, 2), (4,), (4,)), {"groups": 2}, values) for values in _SPREADS),
         ],
-        [
-            Refusal(((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels"),
-            Refusal(((2, 4, 3), (2,), (2,)), {"groups": 2}, "gamma has 2 entries for 4 channels"),
-        ],
+        [Refusal("groups", ((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels")],
         documents=("004: 7",),
     )
 )
 register(
     Layer(
         "instance_norm",
+        "x (N, C, *S); gamma? (C); beta? (C) -> (N, C, *S)",
         instance_norm,
         _instance_norm_domain,
         [
@@ -229,13 +222,13 @@ register(
             Edge(((2, 3, 4), None, None)),
             *(Edge(((2, 2, 3, 2), (2,), (2,)), values=values) for values in _SPREADS),
         ],
-        [Refusal(((2, 3, 4), (2,), (2,)), {}, "gamma has 2 entries for 3 channels")],
         documents=("004: 7.1",),
     )
 )
 register(
     Layer(
         "rms_norm",
+        "x (*A, *B:normalized_ndim); gamma? (*B) -> (*A, *B)",
         rms_norm,
         _last_axes_domain(with_beta=False),
         [
@@ -245,6 +238,5 @@ register(
             Edge(((3, 6), None)),
             *(Edge(((3, 5), (5,)), values=values) for values in _SPREADS),
         ],
-        [Refusal(((2, 3), (4,)), {}, "gamma has 4 entries for 3 features")],
     )
 )

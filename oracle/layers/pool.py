@@ -171,8 +171,13 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
 
 def _pool_refusals(rank: int) -> list[Refusal]:
     return [
-        Refusal(((1, 1, *[2] * rank),), {"kernel_size": 3}, "the kernel is larger than x"),
-        Refusal(((1, 1, *[4] * rank),), {"kernel_size": 2, "padding": 2}, "the padding is more than half the kernel"),
+        Refusal("kernel", ((1, 1, *[2] * rank),), {"kernel_size": 3}, "the kernel is larger than x"),
+        Refusal(
+            "padding",
+            ((1, 1, *[4] * rank),),
+            {"kernel_size": 2, "padding": 2},
+            "the padding is more than half the kernel",
+        ),
     ]
 
 
@@ -201,6 +206,7 @@ for _rank in (1, 2, 3):
     register(
         Layer(
             f"max_pool{_rank}d",
+            f"x (N, C, *S:{_rank}) -> (N, C, *O:{_rank})",
             max_pooling,
             _pool_domain(_rank, dilated=True),
             _pool_edges(_rank, dilated=True),
@@ -212,6 +218,7 @@ for _rank in (1, 2, 3):
     register(
         Layer(
             f"avg_pool{_rank}d",
+            f"x (N, C, *S:{_rank}) -> (N, C, *O:{_rank})",
             average_pooling,
             _pool_domain(_rank, dilated=False),
             _pool_edges(_rank, dilated=False),
@@ -219,11 +226,22 @@ for _rank in (1, 2, 3):
             documents=("000: 4.8", "001", "002: I.4, III.3") if _rank == 2 else (),
         )
     )
-register(Layer("global_avg_pool", global_avg_pool, _global_domain, _GLOBAL_EDGES, documents=("000: 5.3",)))
-register(Layer("global_max_pool", global_max_pool, _global_domain, _GLOBAL_EDGES, ties=global_windows))
+for _function, _ties, _documents in ((global_avg_pool, None, ("000: 5.3",)), (global_max_pool, global_windows, ())):
+    register(
+        Layer(
+            _function.__name__,
+            "x (N, C, *S) -> (N, C)",
+            _function,
+            _global_domain,
+            _GLOBAL_EDGES,
+            ties=_ties,
+            documents=_documents,
+        )
+    )
 register(
     Layer(
         "adaptive_avg_pool",
+        "x (N, C, *S) -> (N, C, *O)",
         adaptive_avg_pool,
         _adaptive_domain,
         [

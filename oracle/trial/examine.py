@@ -314,7 +314,7 @@ def _discrepancy(target: str, function: LayerFunction | Asked, case: Case, findi
 
 
 def _refusal(target: str, layer: str, dtype: str, finding: Finding) -> Discrepancy:
-    refusal = next(r for r in LAYERS[layer].refusals if finding.message.endswith(r.why))
+    refusal = next(r for r in LAYERS[layer].refusals if finding.message.endswith(f"refuse: {r.why}"))
     case = Case(layer, dtype, refusal.shapes, refusal.configuration)
     arrays = case.arrays()
     return Discrepancy(
