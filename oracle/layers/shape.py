@@ -141,7 +141,7 @@ register(
 register(
     Layer(
         "dropout",
-        "x (*A); mask mask (*A) -> (*A)",
+        "x (*A); mask binary (*A) -> (*A)",
         dropout,
         _dropout_domain,
         [

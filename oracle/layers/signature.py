@@ -26,9 +26,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-KINDS = ("positive", "probability", "fraction", "mask", "bool")
-"""What an array may hold, beside real numbers and ``int LOW..HIGH``: numbers above 0; numbers between 0 and 1; the same
-with 0 and 1 included; zeros and ones in the floating-point dtype; truth values."""
+KINDS = {
+    "positive": "numbers above 0",
+    "probability": "numbers between 0 and 1",
+    "fraction": "numbers from 0 to 1, both included",
+    "binary": "zeros and ones",
+    "bool": "truth values",
+}
+"""The words for what an array holds, beside ``int LOW..HIGH``, and what they mean."""
 
 _TOKEN = re.compile(r"\s*(?:(?P<name>[A-Za-z_]\w*)|(?P<number>\d+)|(?P<sign>->|\.\.|[?()*/,;:]))")
 _END = "the end"
@@ -85,6 +90,15 @@ class Kind:
 
     def __str__(self) -> str:
         return self.word if self.low is None else f"{self.word} {self.low}..{self.high}"
+
+    @property
+    def meaning(self) -> str:
+        """Say what the array holds.
+
+        >>> parse("labels int 0..K (N) -> ()").arrays[0].kind.meaning
+        'integers from 0 to K - 1'
+        """
+        return KINDS[self.word] if self.low is None else f"integers from {self.low} to {self.high} - 1"
 
 
 @dataclass(frozen=True)
@@ -166,7 +180,8 @@ class _Parser:
         return before
 
     def error(self, message: str) -> SignatureError:
-        return SignatureError(f'{message} at column {self.start + 1} of the signature "{self.text}"')
+        text = re.sub(r"\s", " ", self.text)
+        return SignatureError(f'{message} at column {self.start + 1} of the signature "{text}"')
 
     def expected(self, what: str) -> SignatureError:
         return self.error(f"expected {what}, found {self.token if self.kind == 'end' else repr(self.token)}")
@@ -269,8 +284,8 @@ class _Parser:
         if name != "prod":
             return Factor(name, divides)
         self.need("(")
+        if self.kind == "name" and self.token not in self.runs:
+            raise self.error(f"no array before has the axes *{self.token}")
         run = self.name("the name of the axes")
-        if run not in self.runs:
-            raise self.error(f"no array before has the axes *{run}")
         self.need(")")
         return Factor(run, divides, total=True)

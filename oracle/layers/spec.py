@@ -59,9 +59,9 @@ class Layer:
 
     @functools.cached_property
     def kinds(self) -> Mapping[str, str]:
-        """What an array holds, for each array that does not hold real numbers; integers are class labels so far."""
+        """What an array holds, in the words of the cases, for each array that does not hold real numbers."""
         words = {array.name: array.kind.word for array in self.signature.arrays if array.kind is not None}
-        return {name: "labels" if word == "int" else word for name, word in words.items()}
+        return {name: {"int": "labels", "binary": "mask"}.get(word, word) for name, word in words.items()}
 
     @functools.cached_property
     def outputs(self) -> tuple[str, ...]:
