@@ -1,4 +1,4 @@
-"""The mathematics of the composed layers and the residual blocks, from that of their parts."""
+"""The mathematics of the composed layers and of the residual blocks, composed from that of their parts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes
 
 
 def affine_relu(x: Any, w: Any, b: Any = None) -> Any:
-    """max(x w + b, 0)."""
+    """y = max(x w + b, 0)."""
     return relu(affine(x, w, b))
 
 
 def _largest_of_windows(x: Any, kernel_size: Any, stride: Any) -> Any:
-    """Pairwise maxima over the window's places: where two tie, either may be the one (behind a ReLU many do)."""
+    """Take the maximum over each window two places at a time, because after a ReLU many tie and either may be the one."""
     kernel = per_axis(kernel_size, 2)
     steps = kernel if stride is None else per_axis(stride, 2)
     count = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, steps, strict=True)]
@@ -40,7 +40,7 @@ def _largest_of_windows(x: Any, kernel_size: Any, stride: Any) -> Any:
 def conv_relu_pool(
     x: Any, w: Any, b: Any = None, *, stride=1, padding=0, dilation=1, groups=1, kernel_size=2, pool_stride=None
 ) -> Any:
-    """The largest of max(conv(x), 0) in each window."""
+    """y = the largest element of max(conv(x), 0) in each window."""
     h = relu(convolution(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups))
     return _largest_of_windows(h, kernel_size, pool_stride)
 
@@ -62,7 +62,7 @@ def conv_bn_relu(
     momentum=0.1,
     eps=1e-5,
 ) -> Any:
-    """max(batch_norm(conv(x)), 0), and the running statistics after."""
+    """y = max(batch_norm(conv(x)), 0), and the new running statistics."""
     a = convolution(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     h, mean, var = batch_norm(a, gamma, beta, running_mean, running_var, training=training, momentum=momentum, eps=eps)
     return relu(h), mean, var
@@ -88,7 +88,7 @@ _SHORTCUT = _Part("_shortcut", "F", "C", 1, strided=True)
 
 @dataclass(frozen=True)
 class _Block:
-    """A residual block: the ReLU of the sum of its parts, with ReLU between them, and of the input or its projection."""
+    """A residual block: its parts in order with ReLU between them, added to its input or to a projection of it."""
 
     name: str
     formula: str
@@ -101,19 +101,19 @@ class _Block:
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The names of the running statistics."""
+        """Return the names of the running statistics."""
         return tuple(f"{name}{part.suffix}" for part in self.all_parts for name in ("running_mean", "running_var"))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the arrays, in order."""
+        """Return the names of the arrays, in order."""
         kernels = [f"w{part.suffix}" for part in self.parts]
         norms = [f"{name}{part.suffix}" for part in self.parts for name in ("gamma", "beta")]
         return ("x", *kernels, *norms, "w_shortcut", "gamma_shortcut", "beta_shortcut", *self.running)
 
     @property
     def text(self) -> str:
-        """The signature."""
+        """Return the signature, put together from those of the parts."""
         arrays, outputs = {"x": "x (N, C, *S:2)"}, ["y (N, F, *O:2)"]
         for part in self.all_parts:
             s, optional = part.suffix, "?" if part is _SHORTCUT else ""
@@ -128,6 +128,8 @@ class _Block:
 
         def block(*arrays: Any, stride=1, training=True, momentum=0.1, eps=1e-5, **named: Any) -> Any:
             given: dict[str, Any] = dict.fromkeys(self.names) | dict(zip(self.names, arrays, strict=False)) | named
+            if len(arrays) > len(self.names) or len(given) > len(self.names):
+                raise TypeError(f"{self.name} takes the arrays {', '.join(self.names)}")
 
             def convolved(h: Any, part: _Part) -> Any:
                 w, *norm = (given[name + part.suffix] for name in _ARRAYS)
@@ -164,16 +166,17 @@ class _Block:
 
 
 _ARRAYS = ("w", "gamma", "beta", "running_mean", "running_var")
+_PROJECTED = "with bn(conv(x)) in place of the last x if w_shortcut is given."
 _BLOCKS = (
     _Block(
         "residual_block",
-        "relu(bn(conv(relu(bn(conv(x))))) + x), or + bn(conv(x)) if there is a w_shortcut.",
+        f"y = relu(bn(conv(relu(bn(conv(x))))) + x), {_PROJECTED}",
         (_Part("1", "M", "C", 3, strided=True), _Part("2", "F", "M", 3)),
         ("000: 5.1, 5.2",),
     ),
     _Block(
         "bottleneck_block",
-        "relu of three convolutions with normalisation (1 x 1, 3 x 3 at the stride, 1 x 1) and the shortcut.",
+        f"y = relu(bn(conv(relu(bn(conv(relu(bn(conv(x)))))))) + x), {_PROJECTED}",
         (_Part("1", "L", "C", 1), _Part("2", "M", "L", 3, strided=True), _Part("3", "F", "M", 1)),
         ("000: 5.2",),
     ),
@@ -193,7 +196,7 @@ def _affine_relu_domain(draw: Draw) -> tuple[Shapes, Configuration]:
 
 
 def _convolution(draw: Draw) -> tuple[Shapes, Configuration, list[int]]:
-    """x, w, b, the convolution's options, and the spatial size of its output."""
+    """Draw the shapes of x, w and b and the options of a convolution; return the spatial size of its output too."""
     groups, per_group, filters = draw(st.sampled_from([1, 1, 2])), draw(size(1, 2)), draw(size(1, 2))
     kernel = [draw(size(1, 3)) for _ in range(2)]
     configuration: Configuration = {"groups": groups} if groups > 1 else {}
@@ -315,7 +318,7 @@ register(
                 "kernel_size",
                 ((1, 1, 2, 2), (1, 1, 2, 2), (1,)),
                 {},
-                "the pooling window is larger than the convolution's output",
+                "the pooling window is larger than the output of the convolution",
             ),
         ],
         nan_may_spread=True,

@@ -14,11 +14,11 @@ from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes
 
 
 def _contract(x: Any, w: Any, b: Any, index: Any, groups: int, output: list[int], transposed: bool) -> Any:
-    """y[n, f, o] = b[f] + sum over the group's channels c and the taps k of w[f, c, k] x[n, c, index[o, k]]."""
+    """Compute y[n, f, o] = b[f] + the sum of w[f, c, k] x[n, c, index[o, k]] over the group's channels c and the taps k."""
     n, channels = x.shape[:2]
     per_group = channels // groups
     taps = prod(w.shape[2:])
-    filters = w.shape[1] if transposed else w.shape[0] // groups  # a group's
+    filters = w.shape[1] if transposed else w.shape[0] // groups  # per group
     windows = lax.reshape(gather(x, index, 0.0), (n, groups, per_group, *index.shape))
     if transposed:
         kernel, contracted = lax.reshape(w, (groups, per_group, filters, taps)), (1, 3)
@@ -61,7 +61,7 @@ def transposed_convolution(
 
 
 def _geometry(draw: Draw, rank: int) -> tuple[Configuration, int, int, int, list[int], list[int], list[int]]:
-    """groups, C/groups, F/groups, and kernel, stride and dilation with one entry an axis."""
+    """Draw groups, C/groups, F/groups, and kernel, stride and dilation with one entry per axis."""
     most = 3 if rank < 3 else 2
     groups = draw(st.sampled_from([1, 1, 2, 3]))
     per_group, filters = draw(size(1, 3)), draw(size(1, 3))
@@ -159,7 +159,7 @@ def _conv_refusals(rank: int) -> list[Refusal]:
         Refusal(
             "groups", ((1, 4, *[4] * rank), (3, 2, *one), (3,)), {"groups": 2}, "groups = 2 does not divide 3 filters"
         ),
-        Refusal("stride", ((1, 2, *[4] * rank), (2, 2, *three), (2,)), {"stride": 0}, "stride 0"),
+        Refusal("stride", ((1, 2, *[4] * rank), (2, 2, *three), (2,)), {"stride": 0}, "the stride is 0"),
     ]
 
 
@@ -181,7 +181,14 @@ def _transpose_edges(rank: int) -> list[Edge]:
 
 def _transpose_refusals(rank: int) -> list[Refusal]:
     shapes = ((1, 2, *[2] * rank), (2, 2, *[2] * rank), (2,))
-    return [Refusal("output_padding", shapes, {"stride": 2, "output_padding": 2}, "output_padding = stride")]
+    return [
+        Refusal(
+            "output_padding",
+            shapes,
+            {"stride": 2, "output_padding": 2},
+            "output_padding is not smaller than the stride",
+        )
+    ]
 
 
 for _rank in (1, 2, 3):

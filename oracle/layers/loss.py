@@ -25,7 +25,7 @@ def cross_entropy(
 ) -> Any:
     """loss = -((1 - s) weight[label] log p[label] + (s / K) sum over k of weight[k] log p[k]), p = softmax(logits).
 
-    "mean" divides the sum by the sum of the labels' weights; ignored labels count nothing.
+    "mean" divides the sum by the sum of the weights of the labels. Ignored labels do not count.
     """
     classes = logits.shape[1]
     kept = (0, *range(2, logits.ndim))
@@ -68,7 +68,7 @@ def mse_loss(prediction: Any, target: Any, *, reduction="mean") -> Any:
 
 
 def l2_penalty(w: Any, *, weight=1.0) -> Any:
-    """y = (weight / 2) sum of w w."""
+    """y = (weight / 2) times the sum of w w."""
     return lax.mul(lax.reduce_sum(lax.mul(w, w), tuple(range(w.ndim))), 0.5 * weight)
 
 

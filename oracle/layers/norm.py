@@ -1,4 +1,4 @@
-"""The mathematics of the normalisation layers: two-pass mean and variance, from the definition."""
+"""The mathematics of the normalisation layers, with mean and variance in two passes, as they are defined."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _mean(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _spread(v: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """v, which has lost the axes, repeated along them."""
+    """Repeat v, from which the axes were reduced, along them."""
     return lax.broadcast_in_dim(v, shape, tuple(a for a in range(len(shape)) if a not in axes))
 
 
 def _standardised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
-    """(x - mean) / sqrt(var + eps) with the biased variance, and mean and variance."""
+    """Return (x - mean) / sqrt(var + eps) with the biased variance, and the mean and the variance."""
     mean = _mean(x, axes)
     centred = lax.sub(x, _spread(mean, x.shape, axes))
     var = _mean(lax.mul(centred, centred), axes)
@@ -30,7 +30,7 @@ def _standardised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, 
 
 
 def _affine(x: Any, gamma: Any, beta: Any, axes: tuple[int, ...]) -> Any:
-    """gamma x + beta, gamma and beta along the given axes."""
+    """Return gamma x + beta, with gamma and beta along the given axes."""
     if gamma is not None:
         x = lax.mul(x, lax.broadcast_in_dim(gamma, x.shape, axes))
     return x if beta is None else lax.add(x, lax.broadcast_in_dim(beta, x.shape, axes))
@@ -47,7 +47,7 @@ def batch_norm(
     momentum=0.1,
     eps=1e-5,
 ) -> Any:
-    """y = gamma (x - mean) / sqrt(var + eps) + beta over all axes but the channel; the running statistics after."""
+    """y = gamma (x - mean) / sqrt(var + eps) + beta over all axes but the channel, and the new running statistics."""
     axes = (0, *range(2, x.ndim))
     if not training:
         centred = lax.sub(x, _spread(running_mean, x.shape, axes))
@@ -70,7 +70,7 @@ def layer_norm(x: Any, gamma: Any = None, beta: Any = None, *, normalized_ndim=1
 
 
 def group_norm(x: Any, gamma: Any = None, beta: Any = None, *, groups, eps=1e-5) -> Any:
-    """y = gamma (x - mean) / sqrt(var + eps) + beta over the channels of a group and all places of a sample."""
+    """y = gamma (x - mean) / sqrt(var + eps) + beta per sample, over the channels of a group and all places."""
     n, channels, *sizes = x.shape
     split = lax.reshape(x, (n, groups, channels // groups, *sizes))
     x_hat = _standardised(split, tuple(range(2, split.ndim)), eps)[0]
@@ -78,7 +78,7 @@ def group_norm(x: Any, gamma: Any = None, beta: Any = None, *, groups, eps=1e-5)
 
 
 def instance_norm(x: Any, gamma: Any = None, beta: Any = None, *, eps=1e-5) -> Any:
-    """y = gamma (x - mean) / sqrt(var + eps) + beta over the places of a channel of a sample."""
+    """y = gamma (x - mean) / sqrt(var + eps) + beta per sample and channel, over all places."""
     return _affine(_standardised(x, tuple(range(2, x.ndim)), eps)[0], gamma, beta, (1,))
 
 
@@ -164,7 +164,7 @@ register(
             Edge(((3, 2, 2, 2), (2,), (2,), (2,), (2,)), {"training": False}),
             *(Edge(((4, 2, 2), (2,), (2,), (2,), (2,)), values=values) for values in _SPREADS),
         ],
-        [Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training with one value per channel")],
+        [Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel")],
         no_gradient=("running_mean", "running_var"),
         documents=("000: 2.7, 4.9", "004: 6"),
     )

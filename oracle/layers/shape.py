@@ -1,4 +1,4 @@
-"""The mathematics of the layers that move elements: add, flatten, pad, and dropout with its mask given."""
+"""The mathematics of the layers that move elements: add, flatten, pad, and dropout with a given mask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes
 
 
 def add(x: Any, y: Any) -> Any:
-    """x + y, broadcast."""
+    """x + y, both broadcast to a common shape."""
     goal = np.broadcast_shapes(x.shape, y.shape)
 
     def fit(v: Any) -> Any:
@@ -32,7 +32,7 @@ def flatten(x: Any) -> Any:
 
 
 def pad(x: Any, *, padding, mode="constant") -> Any:
-    """y[o] = x[o - before], continued outside by zeros, by reflection, by the nearest element, or periodically."""
+    """y[o] = x[o - before]; outside x the elements are zeros, reflected, the nearest ones, or periodic."""
     sizes = x.shape[2:]
     axes, output = [], []
     for n, (before, after) in zip(sizes, edges(padding, sizes, (1,) * len(sizes)), strict=True):
@@ -134,7 +134,11 @@ register(
             Edge(((1, 1, 2, 3),), {"padding": (2, 3), "mode": "circular"}),
             Edge(((1, 1, 2, 2, 2),), {"padding": 2, "mode": "replicate"}),
         ],
-        [Refusal("reflect", ((1, 1, 2),), {"padding": 2, "mode": "reflect"}, "a reflection past x")],
+        [
+            Refusal(
+                "reflect", ((1, 1, 2),), {"padding": 2, "mode": "reflect"}, "the reflection reaches past the end of x"
+            )
+        ],
         documents=("000: 4.3", "004: 2.1"),
     )
 )
