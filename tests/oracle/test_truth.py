@@ -12,7 +12,7 @@ from scipy import special
 
 from oracle.judge.judge import drawn, truth_of
 from oracle.layers import LAYERS
-from oracle.truth import Bounded, Exact, Floating, Pair, Precision, Uninterpretable, errors, evaluate
+from oracle.truth import Bounded, Exact, Floating, Pair, Precision, Uninterpretable, derive, errors, evaluate
 from oracle.truth.autodiff import flat_function
 from oracle.truth.primitives import PRIMITIVES, ROWS, Kind, Primitive
 from oracle.truth.values import of
@@ -46,6 +46,15 @@ def test_vjp_agrees_with_jvp(layer):
         for i, v in zip(wanted, directions, strict=True)
     )
     assert left == pytest.approx(right, rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("layer", "divides"),
+    [("conv2d", False), ("linear", False), ("relu", False), ("batch_norm", True), ("mse_loss", True), ("tanh", True)],
+)
+def test_integers_may_round_only_if_a_layer_divides_or_calls_a_library_function(layer, divides):
+    case = usual(layer)[-1]
+    assert derive(layer, case.shapes, case.configuration).divides == divides
 
 
 # -- the table of primitives ------------------------------------------------------------------------------------------
