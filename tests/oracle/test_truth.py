@@ -11,7 +11,19 @@ from jax import lax
 from scipy import special
 
 from oracle.layers import LAYERS
-from oracle.truth import Bounded, Exact, Floating, Pair, Precision, Uninterpretable, drawn, errors, evaluate, truth_of
+from oracle.truth import (
+    Bounded,
+    Exact,
+    Floating,
+    Pair,
+    Precision,
+    Uninterpretable,
+    derive,
+    drawn,
+    errors,
+    evaluate,
+    truth_of,
+)
 from oracle.truth.autodiff import flat_function
 from oracle.truth.primitives import PRIMITIVES, ROWS, Kind, Primitive
 from oracle.truth.values import of
@@ -45,6 +57,22 @@ def test_vjp_agrees_with_jvp(layer):
         for i, v in zip(wanted, directions, strict=True)
     )
     assert left == pytest.approx(right, rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("layer", "divides"),
+    [
+        ("conv2d", False),
+        ("linear", False),
+        ("relu", False),
+        ("batch_norm", True),
+        ("global_avg_pool", True),
+        ("tanh", True),
+    ],
+)
+def test_integers_may_round_only_if_a_layer_divides_or_calls_a_library_function(layer, divides):
+    case = usual(layer)[-1]
+    assert derive(layer, case.shapes, case.configuration).divides == divides
 
 
 # -- the table of primitives ------------------------------------------------------------------------------------------
@@ -103,6 +131,15 @@ def test_the_error_of_a_result_covers_operands_moved_by_their_errors(row):
         assert finite.all() or (sign < 0 and row.name in ("log", "log1p", "sqrt", "rsqrt"))
         assert (np.abs(result - pair.value)[finite] <= pair.error[finite]).all()
         assert (pair.error[finite] < 1).all()
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.kind is Kind.FUNCTION], ids=named)
+def test_a_library_function_may_be_off_by_its_ulps_even_if_its_operand_is_exact(row):
+    numbers = Bounded(SINGLE)
+    pair = numbers.apply(row, {}, numbers.exactly(np.array([0.3, 1.7])))
+    allowance = 2 * row.ulps * SINGLE.unit_roundoff * np.abs(pair.value)
+    assert (pair.error >= allowance).all()
+    assert (pair.error <= 3 * allowance).all()
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.kind is Kind.COMPARISON], ids=named)
