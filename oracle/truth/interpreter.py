@@ -85,10 +85,11 @@ class Floating:
         return value.astype(self.dtype) if value.dtype.kind == "f" else value
 
     def apply(self, primitive: Primitive, parameters: dict[str, Any], *operands: Any) -> np.ndarray:
-        """Return the primitive's value; a float stays in the system's dtype whatever it is converted to."""
+        """Return the primitive's value; a float stays in the system's dtype whatever float it is converted to."""
         if primitive.kind is not Kind.CONVERSION:
             return primitive.value(parameters, *operands)
         (x,) = operands
+        _refuse_truncation(parameters, x.dtype.kind == "f")
         return x if x.dtype.kind == "f" else self.constant(primitive.value(parameters, x))
 
 
@@ -107,7 +108,15 @@ class Exact:
             raise Uninterpretable(f"{primitive.name!r} of a rational is not rational")
         if primitive.kind is Kind.CONVERSION:
             (x,) = operands
+            _refuse_truncation(parameters, x.dtype == object)
             if x.dtype == object or np.dtype(parameters["new_dtype"]).kind != "f":
                 return x
             return self.constant(np.asarray(x, np.float64))
         return np.asarray(primitive.value(parameters, *operands))
+
+
+def _refuse_truncation(parameters: dict[str, Any], real: bool) -> None:
+    """Refuse to convert real numbers to integers or booleans: how their errors move has no rule."""
+    dtype = np.dtype(parameters["new_dtype"])
+    if real and dtype.kind in "iub":
+        raise Uninterpretable(f"'convert_element_type' of real numbers to {dtype} has no rule")

@@ -75,3 +75,11 @@ def test_extended_precision_erf():
             Floating(np.longdouble),
         )[0][0]
     )
+
+
+@pytest.mark.parametrize("numbers", [Floating(), Exact()], ids=["floating", "exact"])
+def test_a_conversion_of_real_numbers_to_integers_is_refused(numbers):
+    """It would go on with the fractions: a wrong truth without a word."""
+    closed = jax.make_jaxpr(lambda x: x.astype(int) + 1)(np.array([2.75]))
+    with pytest.raises(Uninterpretable, match="convert_element_type.*int"):
+        evaluate(closed, [numbers.constant(np.array([2.75]))], numbers)
