@@ -81,5 +81,5 @@ def test_extended_precision_erf():
 def test_a_conversion_of_real_numbers_to_integers_is_refused(numbers):
     """It would go on with the fractions: a wrong truth without a word."""
     closed = jax.make_jaxpr(lambda x: x.astype(int) + 1)(np.array([2.75]))
-    with pytest.raises(Uninterpretable, match="convert_element_type.*int"):
+    with pytest.raises(Uninterpretable, match=r"convert_element_type.*int"):
         evaluate(closed, [numbers.constant(np.array([2.75]))], numbers)
