@@ -1,4 +1,4 @@
-"""Document 000, residual networks: what it claims."""
+"""Restate the claims of document 000 about residual networks."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ Array = Any
 
 
 def relu(x: Array) -> tuple[Array, Any]:
-    """max(x, 0)."""
+    """Compute max(x, 0)."""
     return np.maximum(x, 0).astype(x.dtype), lambda dy: (dy * (x > 0),)
 
 
 def residual_unit(x: Array, w1: Array, w2: Array) -> Array:
-    """relu(A2 relu(A1 x) + x), a sample a row."""
+    """Compute relu(A2 relu(A1 x) + x). Each row is a sample."""
     return np.maximum(np.maximum(x @ w1, 0) @ w2 + x, 0)
 
 
 def residual_unit_dx(x: Array, w1: Array, w2: Array, dy: Array) -> Array:
-    """What the layers above send, gated, plus what comes through the block."""
+    """Gate the gradient from above, and add the gradient that comes through the block."""
     inside = x @ w1
     gated = dy * (np.maximum(inside, 0) @ w2 + x > 0)
     return gated + (gated @ w2.T * (inside > 0)) @ w1.T
 
 
 def gate_by_the_block(x: Array, w1: Array, w2: Array) -> Array:
-    """Where the upper layer sends a gradient: where the output of A2 is positive."""
+    """Return 1 at the places where the output of A2 is positive, else 0."""
     return (np.maximum(x @ w1, 0) @ w2 > 0).astype(float)
 
 
 def gate_by_the_sum(x: Array, w1: Array, w2: Array) -> Array:
-    """Where the sum of A2 and the bypass is positive."""
+    """Return 1 at the places where the output of A2 plus the bypass is positive, else 0."""
     return (np.maximum(x @ w1, 0) @ w2 + x > 0).astype(float)
 
 
 def _conv_bn(x: Array, w: Array, norm: tuple[Array, Array], stride: int, eps: float) -> tuple[Array, Any]:
-    """Convolution of the kernel's own padding, and its normalisation; the pullback gives dx, dw, dgamma, dbeta."""
+    """Convolve with same padding and normalise. The pullback returns dx, dw, dgamma and dbeta."""
     a, conv_back = conv2d(x, w, stride=stride, padding=(w.shape[-1] - 1) // 2)
     y, norm_back = batch_norm(a, *norm, eps=eps)
 
@@ -118,7 +118,7 @@ def _residual_layer(count: int, overwritten: bool) -> LayerFunction:
 
 
 def _plain_block(layer: LayerFunction) -> Any:
-    """The value of a block without gamma and beta: x, its kernels, and the shortcut's."""
+    """Return the value of a block that has no gamma and no beta."""
 
     def says(x: Array, w1: Array, w2: Array, w3: Array = None, shortcut: Array = None, stride: int = 1) -> Array:
         kernels = [w1, w2] if w3 is None else [w1, w2, w3]
@@ -132,16 +132,16 @@ bottleneck_block, bottleneck_block_corrected = _residual_layer(3, True), _residu
 
 
 def block_size(x: Array, w: Array, stride: int, padding: int) -> Array:
-    """h / stride by w / stride."""
+    """Return the stated shape, h / stride by w / stride."""
     return (x[0], w[0], x[2] / stride, x[3] / stride)
 
 
 def block_size_corrected(x: Array, w: Array, stride: int, padding: int) -> Array:
-    """h / stride rounded up."""
+    """Return the shape with h / stride and w / stride rounded up."""
     return (x[0], w[0], -(-x[2] // stride), -(-x[3] // stride))
 
 
-# What the document's calls build: kernels' depth, the stages' depths, and whether the first stage changes the size.
+# What the document's calls build: the kind of block, the blocks per stage, and the stride of the first stage.
 RECIPES: dict[int, tuple[str, tuple[int, ...], int]] = {
     34: ("basic", (3, 4, 6, 3), 2),
     50: ("bottleneck", (3, 4, 6, 3), 2),
@@ -151,18 +151,18 @@ RECIPES: dict[int, tuple[str, tuple[int, ...], int]] = {
 
 
 def weighted_layers(layers: int) -> int:
-    """Convolutions on the main path and the two ends, as the number in a network's name counts them."""
+    """Count the convolutions on the main path and the two ends, as the name of a network counts them."""
     kind, depths, _ = RECIPES[layers]
     return (2 if kind == "basic" else 3) * sum(depths) + 2
 
 
 def stage_depths(layers: int) -> Array:
-    """Blocks a stage."""
+    """Return the number of blocks per stage."""
     return tuple(RECIPES[layers][1])
 
 
 def parameters(layers: int, depths: tuple[int, ...] | None = None, first_stride: int | None = None) -> int:
-    """Trainable numbers of a recipe with a 7 x 7 entry of 64 kernels on RGB and 1000 classes."""
+    """Count the trainable numbers of a recipe with 64 entry kernels of 7 x 7 on RGB, and 1000 classes."""
     kind, own_depths, own_stride = RECIPES[layers]
     expansion, channels = (1, 64) if kind == "basic" else (4, 64)
     total = 3 * 64 * 49 + 2 * 64
@@ -183,7 +183,7 @@ def parameters(layers: int, depths: tuple[int, ...] | None = None, first_stride:
 
 
 def blocks_of_34_layers(**given: Any) -> Any:
-    """The call for 34 layers leaves out the argument that the function's signature requires."""
+    """Make the call for 34 layers, which leaves out an argument that the signature requires."""
 
     def res_net_blocks(x, inchannel, outchannel, stride, depth, knum):
         return depth
@@ -193,7 +193,7 @@ def blocks_of_34_layers(**given: Any) -> Any:
 
 
 def head(**given: Any) -> Any:
-    """The last layer is called without the network's output."""
+    """Call the last layer without the output of the network."""
 
     def mlp(x, infeature, outfeature):
         return outfeature
@@ -203,7 +203,7 @@ def head(**given: Any) -> Any:
 
 
 def multiplications_saved(**given: Any) -> Array:
-    """Multiplications a pixel at 256 channels: 1x1 to 64, 3x3, 1x1 back; against two 3x3 on all."""
+    """Compare the multiplications per pixel at 256 channels: 1x1 to 64, 3x3, 1x1 back; and two 3x3 on all channels."""
     bottleneck = 256 * 64 + 64 * 64 * 9 + 64 * 256
     return np.array(bottleneck < 2 * 256 * 256 * 9, float)
 
@@ -213,13 +213,13 @@ BLOCK = {"x": (2, 2, 4, 4), "w1": (3, 2, 3, 3), "w2": (3, 3, 3, 3), "shortcut": 
 DEEP_BLOCK = {
     "x": (2, 4, 4, 4), "w1": (2, 4, 1, 1), "w2": (2, 2, 3, 3), "w3": (6, 2, 1, 1), "shortcut": (6, 4, 1, 1), "stride": 2,
 }  # fmt: skip
-_TEXT = "a statement of purpose, nothing that a computation could decide"
+_TEXT = "it is a statement of purpose, and no computation can decide it"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.0-purpose",
         "5 deep residual networks",
-        "Very deep networks lose what lower layers need of higher ones.",
+        "Very deep networks lose what the lower layers need from the higher layers.",
         why_not=_TEXT,
     ),
     Claim(
@@ -234,7 +234,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.1-gradient",
         "5.1 residual unit",
-        "The gradient to X is what the layers above send plus what comes through the block.",
+        "The gradient with respect to X is the gradient that the layers above send plus the gradient that"
+        " comes through the block.",
         question="the gradient of the residual unit",
         says=residual_unit_dx,
         examples=tuple(e | {"dy": e["x"]} for e in RESIDUAL),
@@ -242,26 +243,27 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.1-gate",
         "5.1 residual unit",
-        "The last ReLU hands the gradient on only where the output of A2 is positive.",
+        "The last ReLU passes the gradient on only at places where the output of A2 is positive.",
         question="where the residual unit hands on a gradient",
         says=gate_by_the_block,
         examples=({"x": np.array([[2.0]]), "w1": np.array([[1.0]]), "w2": np.array([[-0.5]])}, RESIDUAL[1]),
         corrected=gate_by_the_sum,
-        correction="Where A2's output plus X is positive: the bypass is added before the ReLU.",
-        consequence="Neurons are taken for dead that the bypass keeps alive.",
+        correction="It passes the gradient on if the output of A2 plus X is positive, because the bypass is added "
+        "before the ReLU.",
+        consequence="A reader thinks that neurons are dead although the bypass keeps them alive.",
         condition="X is 0",
         under=({"x": np.zeros((1, 1)), "w1": np.ones((1, 1)), "w2": np.ones((1, 1))},),
     ),
     Claim(
         "000/5.1-identity",
         "5.1 residual unit",
-        "A plain block approximates H(X) = X with difficulty; H(X) - X is nearer to the origin.",
-        why_not="a heuristic about training, not a computation",
+        "A plain block approximates H(X) = X only with difficulty. H(X) - X is nearer to the origin.",
+        why_not="it is a heuristic about training, not a computation",
     ),
     Claim(
         "000/5.2-basic",
         "5.2 residual convolution unit",
-        "The block for up to 34 layers adds its two convolutions to the shortcut's convolution.",
+        "The block for up to 34 layers adds the result of its two convolutions to the shortcut convolution.",
         layer="residual_block",
         formula="sc_out = out = BatchNorm2d(sc_out); out = Add(out, sc_out)",
         question="the basic residual block",
@@ -271,8 +273,8 @@ CLAIMS: tuple[Claim, ...] = (
             BLOCK,
         ),
         corrected=_plain_block(residual_block_corrected),
-        correction="sc_out = BatchNorm2d(sc_out): without the assignment to out.",
-        consequence="The convolutions are thrown away; the block is twice its shortcut.",
+        correction="The line must be sc_out = BatchNorm2d(sc_out), without the assignment to out.",
+        consequence="The results of the convolutions are lost, and the block returns twice its shortcut.",
         condition="the shapes agree and there is no shortcut convolution",
         under=({"x": (2, 2, 3, 3), "w1": (2, 2, 3, 3), "w2": (2, 2, 3, 3)},),
         tried=True,
@@ -280,7 +282,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.2-bottleneck",
         "5.2 residual convolution unit",
-        "The block for deeper networks: 1 x 1 down, 3 x 3, 1 x 1 up.",
+        "The block for deeper networks has a 1 x 1 convolution to fewer channels, a 3 x 3 convolution, "
+        "and a 1 x 1 convolution to more channels.",
         layer="bottleneck_block",
         formula="sc_out = out = BatchNorm2d(sc_out); out = Add(out, sc_out)",
         question="the bottleneck residual block",
@@ -290,8 +293,8 @@ CLAIMS: tuple[Claim, ...] = (
             DEEP_BLOCK,
         ),
         corrected=_plain_block(bottleneck_block_corrected),
-        correction="sc_out = BatchNorm2d(sc_out): without the assignment to out.",
-        consequence="The convolutions are thrown away; the block is twice its shortcut.",
+        correction="The line must be sc_out = BatchNorm2d(sc_out), without the assignment to out.",
+        consequence="The results of the convolutions are lost, and the block returns twice its shortcut.",
         condition="the shapes agree and there is no shortcut convolution",
         under=({"x": (2, 4, 3, 3), "w1": (2, 4, 1, 1), "w2": (2, 2, 3, 3), "w3": (4, 2, 1, 1)},),
         tried=True,
@@ -299,15 +302,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.2-size",
         "5.2 residual convolution unit",
-        "A block's output is h / stride by w / stride.",
+        "The output of a block is h / stride by w / stride.",
         layer="conv2d",
         formula="(batch, outchannel, h / stride, w / stride)",
         question="shape of conv2d",
         says=block_size,
         examples=({"x": (1, 1, 3, 3), "w": (1, 1, 3, 3), "stride": 2, "padding": 1},),
         corrected=block_size_corrected,
-        correction="h / stride rounded up.",
-        consequence="Shapes of odd images are announced too small.",
+        correction="The sizes are h / stride and w / stride, rounded up.",
+        consequence="For odd images, the stated shapes are too small.",
         condition="the stride divides h and w",
         under=tuple(
             {"x": (1, 1, n, n), "w": (1, 1, 3, 3), "stride": s, "padding": 1} for n, s in ((4, 2), (3, 1), (6, 3))
@@ -316,7 +319,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.2-cheaper",
         "5.2 residual convolution unit",
-        "Fewer kernels in the middle save computation.",
+        "Fewer kernels in the middle of the block save computation.",
         question="fewer multiplications in a bottleneck of 256 channels",
         says=multiplications_saved,
     ),
@@ -324,7 +327,7 @@ CLAIMS: tuple[Claim, ...] = (
         Claim(
             f"000/5.3-layers-{n}",
             "5.3 deep residual networks",
-            f"The recipe for {n} layers has {n} of them.",
+            f"The recipe for {n} layers has {n} layers with weights.",
             question="the number of weighted layers",
             says=weighted_layers,
             examples=({"layers": n},),
@@ -334,14 +337,14 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.3-layers-152",
         "5.3 deep residual networks",
-        "The recipe for 152 layers has 152 of them.",
+        "The recipe for 152 layers has 152 layers with weights.",
         formula="depths 3, 8, 56, 3",
         question="the number of weighted layers",
         says=weighted_layers,
         examples=({"layers": 152},),
         corrected=lambda layers: 3 * (3 + 8 + 36 + 3) + 2,
-        correction="Depths 3, 8, 36, 3.",
-        consequence="The network has 212 layers, and no published weights fit.",
+        correction="The depths are 3, 8, 36, 3.",
+        consequence="The network has 212 layers, and no published weights fit it.",
     ),
     *(
         Claim(
@@ -364,25 +367,27 @@ CLAIMS: tuple[Claim, ...] = (
         says=stage_depths,
         examples=({"layers": 152},),
         corrected=lambda layers: (3, 8, 36, 3),
-        correction="3, 8, 36, 3.",
-        consequence="Twenty blocks too many in the third stage.",
+        correction="The depths are 3, 8, 36, 3.",
+        consequence="The third stage has twenty blocks too many.",
     ),
     Claim(
         "000/5.3-parameters-34",
         "5.3 deep residual networks",
-        "The 34-layer recipe is the official design: with 64 entry "
-        "kernels and 1000 classes it has the published number of parameters.",
+        "The recipe for 34 layers is the official design. With 64 entry kernels and 1000 classes, it has "
+        "the published number of parameters.",
         question="the published number of parameters",
         says=parameters,
         examples=({"layers": 34},),
         corrected=lambda layers: parameters(layers, first_stride=1),
-        correction="The first stage has stride 1 (the official design pools before it): 21,797,672.",
-        consequence="stride = 2 in the first stage adds a shortcut convolution of 4,224 parameters and halves the maps.",
+        correction="The first stage has stride 1, because the official design has a pooling before it. Then the "
+        "number is 21,797,672.",
+        consequence="With stride = 2, the first stage gets a shortcut convolution with 4,224 parameters, and its maps"
+        " are half as large.",
     ),
     Claim(
         "000/5.3-parameters-50",
         "5.3 deep residual networks",
-        "The 50-layer recipe has the published number of parameters.",
+        "The recipe for 50 layers has the published number of parameters.",
         formula="25,557,032",
         question="the published number of parameters",
         says=parameters,
@@ -391,7 +396,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.3-parameters-101",
         "5.3 deep residual networks",
-        "The 101-layer recipe has the published number of parameters.",
+        "The recipe for 101 layers has the published number of parameters.",
         formula="44,549,160",
         question="the published number of parameters",
         says=parameters,
@@ -400,39 +405,39 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/5.3-first-stride",
         "5.3 deep residual networks",
-        "In the official designs the first stage has stride 2.",
+        "In the official designs, the first stage has stride 2.",
         question="the published stride of the first stage",
         says=lambda layers: RECIPES[layers][2],
         examples=({"layers": 34}, {"layers": 50}, {"layers": 101}, {"layers": 152}),
         corrected=lambda layers: 1,
-        correction="Stride 1; a 3 x 3 max pooling of stride 2 before it halves the maps.",
-        consequence="The recipe has no pooling, and its stages see other sizes than the paper's.",
+        correction="It has stride 1. A 3 x 3 max pooling with stride 2 before it halves the maps.",
+        consequence="The recipe has no pooling, and the sizes of its stages differ from those in the paper.",
     ),
     Claim(
         "000/5.3-widths",
         "5.3 deep residual networks",
-        "Where the maps are halved the number of kernels is doubled: 64, 128, 256, 512.",
+        "Each time the maps are halved, the number of kernels is doubled: 64, 128, 256, 512.",
         question="the published widths",
         says=lambda: tuple(64 * 2**stage for stage in range(4)),
     ),
     Claim(
         "000/5.3-knum",
         "5.3 deep residual networks",
-        "The 34-layer recipe calls the block function as it is defined.",
+        "The recipe for 34 layers calls the block function in agreement with its definition.",
         question="the call goes through",
         says=blocks_of_34_layers,
         corrected=lambda **given: 3,
-        correction="A second form of the block function without knum, which builds the basic block.",
-        consequence="The call lacks an argument; given one, it builds bottlenecks.",
+        correction="A second form of the block function, without knum, must build the basic block.",
+        consequence="The call lacks an argument. With this argument, the function builds bottlenecks.",
     ),
     Claim(
         "000/5.3-head",
         "5.3 deep residual networks",
-        "The last layer takes the pooled maps.",
+        "The last layer takes the pooled maps as its input.",
         question="the call goes through",
         says=head,
         corrected=lambda **given: 10,
-        correction="out = MLP(out, infeature = 512, outfeature = classes).",
-        consequence="The network's output is not connected to anything.",
+        correction="The call must be out = MLP(out, infeature = 512, outfeature = classes).",
+        consequence="The last layer is not connected to the rest of the network.",
     ),
 )
