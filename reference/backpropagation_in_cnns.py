@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, LayerFunction, constant, gradient, offered, one, value
+from reference.claim import Claim, LayerFunction, constant, gradient, one, require, value
 
 Array = Any
 
@@ -122,9 +122,9 @@ def windows_written(x: Array, w: Array) -> Array:
 
 def convolution_layer(x: Array, w: Array, b: Array = None, **options: Any) -> tuple[Array, Any]:
     """Compute a * W + b for one image, one channel and one kernel, and its gradients by the document's formulas."""
-    offered(x.ndim == 4 and x.shape[:2] == (1, 1) and w.shape[:2] == (1, 1), "more than one image, channel or kernel")
+    require(x.ndim == 4 and x.shape[:2] == (1, 1) and w.shape[:2] == (1, 1), "more than one image, channel or kernel")
     plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-    offered(all(one(v) in (plain[k], "valid") for k, v in options.items()), "stride, padding or dilation")
+    require(all(one(v) in (plain[k], "valid") for k, v in options.items()), "stride, padding or dilation")
     if b is not None and b.shape != (1,):
         raise ValueError("b does not fit")
     if any(n < k for n, k in zip(x.shape[2:], w.shape[2:], strict=True)):
@@ -141,10 +141,10 @@ def convolution_layer(x: Array, w: Array, b: Array = None, **options: Any) -> tu
 def _pool(x: Array, kernel_size: Any, stride: Any, forward: Any, share: Any, adding: bool) -> tuple[Array, Any]:
     kernel_size = one(kernel_size)
     stride = kernel_size if stride is None else one(stride)
-    offered(isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "window by axis")
+    require(isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "a window or stride per axis")
     if min(x.shape[2:]) < kernel_size:
         raise ValueError("the window is larger than the image")
-    offered(not np.isnan(x).any(), "NaN")
+    require(not np.isnan(x).any(), "NaN")
     y = np.zeros((*x.shape[:2], *((n - kernel_size) // stride + 1 for n in x.shape[2:])), x.dtype)
 
     def window(n: int, c: int, i: int, j: int) -> tuple[Any, ...]:
@@ -183,7 +183,7 @@ def max_pool2d(
     adding: bool = False,
 ) -> tuple[Array, Any]:
     """Pool by maximum. The pullback writes the gradient of a window at the place of its largest element."""
-    offered(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
+    require(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
     return _pool(x, kernel_size, stride, np.max, _at_the_largest, adding)
 
 
@@ -198,7 +198,7 @@ def avg_pool2d(
     adding: bool = False,
 ) -> tuple[Array, Any]:
     """Pool by average. The pullback writes the gradient of a window, divided by its size, at all of its places."""
-    offered(one(padding) == 0 and not ceil_mode, "padding")
+    require(one(padding) == 0 and not ceil_mode, "padding")
     return _pool(x, kernel_size, stride, np.mean, _equally, adding)
 
 
@@ -277,7 +277,7 @@ CLAIMS: tuple[Claim, ...] = (
         "the gradient of pooling",
         "The forward pass loses data, so the backward pass loses part of the gradient.",
         layer="max_pool2d",
-        question="whether a pooling's gradient loses part of what was sent",
+        question="whether the pullback of a pooling loses a part of the gradient",
         says=lost,
         examples=({"x": (1, 1, 2, 2), "kernel_size": 2}, {"x": (1, 1, 4, 4), "kernel_size": 2}),
         corrected=lambda **given: np.array(0.0),

@@ -1,4 +1,4 @@
-"""The documents, by the short number that docstrings cite them with."""
+"""List the documents. Docstrings cite them by a number of three digits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Document:
-    """A source: its seed file, its title in English, what it teaches, and its sections in reading order."""
+    """A document: its file in seeds/, its title in English, what it teaches, and its sections in reading order."""
 
     file: str
     title: str
@@ -24,7 +24,7 @@ DOCUMENTS: dict[str, Document] = {
             "1.1 forward and gradients",
             "1.2 parameter update",
             "2.1 MLP forward",
-            "2.2 derivative by a vector",
+            "2.2 derivative with respect to a vector",
             "2.3 linear unit",
             "2.4 non-linear unit",
             "2.5 MLP gradients",
@@ -67,7 +67,7 @@ DOCUMENTS: dict[str, Document] = {
     "002": Document(
         "002_e64ebb3b0814347d.txt",
         "Convolutional neural networks, a summary",
-        "the structure of CNNs, forward and backward propagation; its formulas were pictures, which are lost",
+        "the structure of CNNs, forward and backward propagation (its formulas were pictures, which are lost)",
         (
             "I.1 structure",
             "I.2 convolution",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, constant, gradient, offered, one, value
+from reference.claim import Claim, constant, gradient, one, require, value
 from reference.computation_framework.normalisation import batch_norm
 
 Array = Any
@@ -171,10 +171,10 @@ def conv2d(
 ) -> tuple[Array, Any]:
     """Convolve many channels and images with padding and stride (4.1 to 4.7). The gradients are convolutions too."""
     stride, padding = one(stride), one(padding)
-    offered(isinstance(stride, int) and stride > 0, "stride by axis")
-    offered(one(dilation) == 1 and groups == 1, "dilation or groups")
-    offered(isinstance(padding, int) or (padding == "same" and stride == 1), "such padding")
-    offered(x.size > 0, "empty batch")
+    require(isinstance(stride, int) and stride > 0, "a stride per axis")
+    require(one(dilation) == 1 and groups == 1, "dilation or groups")
+    require(isinstance(padding, int) or (padding == "same" and stride == 1), "this padding")
+    require(x.size > 0, "an empty batch")
     if x.shape[1] != w.shape[1] or (b is not None and b.shape != (len(w),)):
         raise ValueError("channels or biases do not fit")
     sides = [same_padding(k) if padding == "same" else (padding, padding) for k in w.shape[2:]]
@@ -198,7 +198,7 @@ def conv2d(
 def pad(x: Array, *, padding: Any, mode: str = "constant") -> tuple[Array, Any]:
     """Put zeros around an image. The padded places pass on no gradient (4.3)."""
     padding = one(padding)
-    offered(mode == "constant" and isinstance(padding, int), "such padding")
+    require(mode == "constant" and isinstance(padding, int), "this padding")
     widths = [(0, 0), (0, 0), *[(padding, padding)] * (x.ndim - 2)]
     inside = (slice(None), slice(None), *[slice(padding, padding + n) for n in x.shape[2:]])
     return np.pad(x, widths), lambda dy: (dy[inside],)
@@ -213,7 +213,7 @@ def pooled_size(size: int, kernel_size: int, stride: int) -> int:
 def _pool_places(x: Array, kernel_size: Any, stride: Any, other: bool) -> tuple[int, int]:
     kernel_size = one(kernel_size)
     stride = kernel_size if stride is None else one(stride)
-    offered(other and isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "such window")
+    require(other and isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "this window")
     if min(x.shape[2:]) < kernel_size:
         raise ValueError("the window is larger than the image")
     return kernel_size, stride
@@ -246,7 +246,7 @@ def max_pool2d(
 ) -> tuple[Array, Any]:
     """Run the printed loop: in a window, the search starts one row below and one column right of the corner."""
     k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and one(dilation) == 1 and not ceil_mode)
-    offered(not np.isnan(x).any(), "NaN")
+    require(not np.isnan(x).any(), "NaN")
     return _max_pool2d(x, k, s, first=1)
 
 
@@ -255,7 +255,7 @@ def max_pool2d_corrected(
 ) -> tuple[Array, Any]:
     """Run the loop with a search that starts at the corner of the window."""
     k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and one(dilation) == 1 and not ceil_mode)
-    offered(not np.isnan(x).any(), "NaN")
+    require(not np.isnan(x).any(), "NaN")
     return _max_pool2d(x, k, s, first=0)
 
 
@@ -686,7 +686,7 @@ CLAIMS: tuple[Claim, ...] = (
         "4.8 pooling",
         "Average pooling keeps the sensitivity to a shift.",
         layer="avg_pool2d",
-        question="whether a shift within a window shows in the average",
+        question="whether a shift inside a window changes the average",
         says=average_moves,
         examples=({"x": np.array([[1.0, 0.0]])}, {"x": np.array([[2.0, 0.0], [0.0, 0.0]])}),
         corrected=lambda x: np.array(0.0),

@@ -57,7 +57,7 @@ def gradient_of_node_4(inputs: Array, weights: Array, biases: Array, target: flo
 
 
 def weight_named_by_the_derivative(inputs: Array, weights: Array, biases: Array, target: float) -> Array:
-    """Compute the derivative of node 5 by node 4 as the document calls it: w_ip, and p is the parent's number."""
+    """Compute the derivative of node 5 with respect to node 4 as the document calls it: w_ip, and p is the parent's number."""
     out = graph_forward(inputs, weights, biases, target)
     w_5 = {1: weights[2][0], 2: weights[2][1]}  # the forward formula numbers the weights by their place in the input
     p = 4
@@ -138,7 +138,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The derivative of a node with respect to its parent p is the slope of the node times w_ip. p is "
         "the number of the parent, which the sweep passes.",
         formula="dcFun(i, x, p) = sigmoid'(b_i + sum_j w_ij x_j) w_ip",
-        question="the derivative of node 5 by node 4",
+        question="the derivative of node 5 with respect to node 4",
         says=weight_named_by_the_derivative,
         examples=GRAPH,
         corrected=weight_by_place,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, constant, gradient, offered, value
+from reference.claim import Claim, constant, gradient, require, value
 
 Array = Any
 
@@ -58,7 +58,7 @@ def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Any]:
     The printed column 1 is right. Every further column follows the printed column 2: the terms before its own term lose
     their sign, and its own term has the wrong sign.
     """
-    offered(x.ndim == 2 and axis in (-1, 1), "softmax along another axis than the rows of a matrix")
+    require(x.ndim == 2 and axis in (-1, 1), "softmax along an axis other than the rows of a matrix")
     s = softmax_rows(x)
 
     def pullback(dy: Array) -> tuple[Array]:
@@ -79,14 +79,14 @@ def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Any]:
 
 def softmax_corrected(x: Array, *, axis: int = -1) -> tuple[Array, Any]:
     """Compute the softmax of shifted rows, and dA = S * (G - sum over the row of G * S)."""
-    offered(x.ndim == 2 and axis in (-1, 1), "softmax along another axis than the rows of a matrix")
+    require(x.ndim == 2 and axis in (-1, 1), "softmax along an axis other than the rows of a matrix")
     s = stable_softmax(x)
     return s, lambda dy: (s * (dy - (dy * s).sum(-1, keepdims=True)),)
 
 
 def stable_softmax(x: Array) -> Array:
     """Compute the same quotient, but subtract the largest logit of the row first."""
-    offered(bool(np.isfinite(x).all()), "infinite logit")
+    require(bool(np.isfinite(x).all()), "an infinite logit")
     e = np.exp(x - x.max(-1, keepdims=True, initial=-np.inf))
     return e / e.sum(-1, keepdims=True)
 
@@ -115,8 +115,8 @@ def cross_entropy_dp_by_samples(p: Array, targets: Array, dy: Array) -> Array:
 
 def binary_cross_entropy(p: Array, targets: Array, *, reduction: str = "mean") -> tuple[Array, Any]:
     """Run the cross-entropy unit of 3.2. The label weights the two cases of the derivative, for labels 0 and 1."""
-    offered(reduction == "mean" and p.size > 0, "other reduction")
-    offered(bool(((p > 0) & (p < 1)).all()), "probability of 0 or 1")
+    require(reduction == "mean" and p.size > 0, "this reduction")
+    require(bool(((p > 0) & (p < 1)).all()), "a probability of 0 or 1")
     if p.shape != targets.shape:
         raise ValueError("p and targets differ in shape")
     value = cross_entropy_of_probabilities(p, targets).astype(p.dtype)
@@ -159,11 +159,11 @@ def cross_entropy(
     log_probabilities: Any = None,
 ) -> tuple[Array, Any]:
     """Run the SCE unit of 3.3. The value follows the third line exactly as printed."""
-    offered(logits.ndim == 2 and weight is None and reduction == "mean" and not label_smoothing, "such option")
+    require(logits.ndim == 2 and weight is None and reduction == "mean" and not label_smoothing, "this option")
     if labels.shape != logits.shape[:1]:
         raise ValueError("labels do not fit")
-    offered(len(labels) > 0 and bool(np.isfinite(logits).all()), "empty batch or infinite logit")
-    offered(not (labels == ignore_index).any(), "ignored label")
+    require(len(labels) > 0 and bool(np.isfinite(logits).all()), "an empty batch or an infinite logit")
+    require(not (labels == ignore_index).any(), "an ignored label")
     n, rows = len(labels), np.arange(len(labels))
     with np.errstate(over="ignore", invalid="ignore"):
         if log_probabilities is None:

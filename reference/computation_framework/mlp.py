@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, offered
+from reference.claim import Claim, require
 
 Array = Any
 
@@ -57,7 +57,7 @@ def product_dw(x: Array, w: Array, dy: Array) -> Array:
 
 def affine(x: Array, w: Array, b: Array = None) -> tuple[Array, Any]:
     """Compute A W + b. Each row of A is a sample, and each column of W is a neuron (2.1, 2.3)."""
-    offered(x.ndim == 2, "samples that are not rows")
+    require(x.ndim == 2, "samples that are not rows")
     if b is not None and b.shape != (w.shape[1],):
         raise ValueError("b does not fit w")
     y = x @ w if b is None else x @ w + b
@@ -146,7 +146,7 @@ def linear_db(x: Array, w: Array, b: Array, dy: Array) -> Array:
 
 def linear(x: Array, w: Array, b: Array = None) -> tuple[Array, Any]:
     """Run the optimised linear unit (2.6), in which w has one row per output."""
-    offered(x.ndim == 2, "samples that are not rows")
+    require(x.ndim == 2, "samples that are not rows")
     if b is not None and b.shape != (w.shape[0],):
         raise ValueError("b does not fit w")
     y = x @ w.T if b is None else x @ w.T + b
@@ -177,7 +177,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "000/2.2-chain",
-        "2.2 derivative by a vector",
+        "2.2 derivative with respect to a vector",
         "The rows of the Jacobian are numbered by y and its columns by x. The gradient with respect to x "
         "is the transposed Jacobian times the gradient with respect to y.",
         formula="dz/dx = (dy/dx)^T dz/dy = (sum_k dz/dy_k dy_k/dx_j)_j",

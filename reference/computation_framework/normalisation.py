@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, gradient, offered, value
+from reference.claim import Claim, gradient, require, value
 
 Array = Any
 
@@ -73,7 +73,7 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> tuple[Array, Any]:
     """Normalise the samples of a feature (2.7) or the pixels of a channel (4.9). Gradients follow the last lines."""
-    offered(training and running_mean is None and running_var is None, "running statistics")
+    require(training and running_mean is None and running_var is None, "running statistics")
     channels = x.shape[1]
     if x.size <= channels and x.size:
         raise ValueError("there is only one value per channel")
@@ -87,7 +87,7 @@ def batch_norm(
     def images(v: Array) -> Array:
         return np.moveaxis(v.reshape(*np.moveaxis(x, 1, -1).shape), -1, 1)
 
-    offered(x.size > 0, "empty batch")
+    require(x.size > 0, "an empty batch")
     a, scale = rows(x), np.ones(channels, x.dtype) if gamma is None else gamma
     shift = np.zeros(channels, x.dtype) if beta is None else beta
     y, m, std = rows_normalised(a, scale, shift, eps)
@@ -194,7 +194,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The document gives the gradient with respect to std.",
         layer="batch_norm",
         formula="dL/dstd_j = -(gamma_j / 2) (std_j + eps)^(-3/2) sum_i g_ij (a_ij - m_j)",
-        question="the gradient of batch normalisation by its variance",
+        question="the gradient of batch normalisation with respect to its variance",
         says=by_std,
         examples=PARTS,
     ),
@@ -204,7 +204,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The first line gives the gradient with respect to the mean. It uses the quotient rule, and std depends on m.",
         layer="batch_norm",
         formula="dL/dm_j = sum_i g_ij gamma_j (-sqrt(std_j + eps) - (a_ij - m_j)(1/2)(std_j + eps)^(-1/2) dstd_j/dm_j) / (std_j + eps)",
-        question="the gradient of batch normalisation by its mean",
+        question="the gradient of batch normalisation with respect to its mean",
         says=by_mean_first_line,
         examples=PARTS,
     ),
@@ -214,7 +214,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The second line gives the same gradient in another form.",
         layer="batch_norm",
         formula="dL/dm_j = -gamma_j / sqrt(std_j + eps) sum_i g_ij - dL/dstd_j (1/n) sum_i 2 (a_ij - m_j)",
-        question="the gradient of batch normalisation by its mean",
+        question="the gradient of batch normalisation with respect to its mean",
         says=by_mean,
         examples=PARTS,
     ),

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, LayerFunction, offered, one
+from reference.claim import Claim, LayerFunction, one, require
 from reference.computation_framework.convolution import conv2d
 from reference.computation_framework.normalisation import batch_norm
 
 Array = Any
+SHORTCUT = "_shortcut"
 
 
 def relu(x: Array) -> tuple[Array, Any]:
@@ -40,79 +41,71 @@ def gate_by_the_sum(x: Array, w1: Array, w2: Array) -> Array:
     return (np.maximum(x @ w1, 0) @ w2 + x > 0).astype(float)
 
 
-def _conv_bn(x: Array, w: Array, norm: tuple[Array, Array], stride: int, eps: float) -> tuple[Array, Any]:
-    """Convolve with same padding and normalise. The pullback returns dx, dw, dgamma and dbeta."""
-    a, conv_back = conv2d(x, w, stride=stride, padding=(w.shape[-1] - 1) // 2)
-    y, norm_back = batch_norm(a, *norm, eps=eps)
+def _array_names(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of a block's arrays, in order. Each part of the block has a suffix."""
+    norms = [name + part for part in parts for name in ("gamma", "beta")]
+    running = [name + part for part in (*parts, SHORTCUT) for name in ("running_mean", "running_var")]
+    shortcut = [name + SHORTCUT for name in ("w", "gamma", "beta")]
+    return ("x", *("w" + part for part in parts), *norms, *shortcut, *running)
 
-    def pullback(dy: Array) -> tuple[Array, ...]:
+
+def _conv_bn(x: Array, given: dict[str, Array], part: str, stride: int, eps: float) -> tuple[Array, Any]:
+    """Convolve with same padding and normalise. The pullback returns dx, and the gradients of the part by name."""
+    w, gamma, beta = (given[name + part] for name in ("w", "gamma", "beta"))
+    a, conv_back = conv2d(x, w, stride=stride, padding=(w.shape[-1] - 1) // 2)
+    y, norm_back = batch_norm(a, gamma, beta, eps=eps)
+
+    def pullback(dy: Array) -> tuple[Array, dict[str, Array]]:
         da, dgamma, dbeta, _, _ = norm_back(dy)
         dx, dw, _ = conv_back(da)
-        return dx, dw, dgamma, dbeta
+        return dx, {"w" + part: dw, "gamma" + part: dgamma, "beta" + part: dbeta}
 
     return y, pullback
 
 
-def _block(
-    x: Array, kernels: list[Array], norms: list[Any], shortcut: Any, strides: list[int], eps: float, overwritten: bool
-) -> tuple[Array, Any]:
-    """Convolutions with normalisation, ReLU between, plus the shortcut, ReLU; ``shortcut`` is (w, gamma, beta)."""
-    out = x
-    parts: list[Any] = []
-    gates: list[Array] = []
-    for i, (w, norm, s) in enumerate(zip(kernels, norms, strides, strict=True)):
-        out, back = _conv_bn(out, w, norm, s, eps)
-        parts.append(back)
-        if i < len(kernels) - 1:
-            gates.append(out > 0)
-            out = np.maximum(out, 0)
-    by, by_back = x, None
-    if shortcut[0] is not None:
-        by, by_back = _conv_bn(x, shortcut[0], shortcut[1:], max(strides), eps)
-        out = by if overwritten else out
-    if out.shape != by.shape:
-        raise ValueError("the block and its shortcut differ in shape")
-    total = out + by
-
-    def pullback(dy: Array) -> Any:
-        g = dy * (total > 0)
-        lost = overwritten and by_back is not None
-        d = g * (not lost)
-        found: list[Any] = []
-        for i in reversed(range(len(parts))):
-            d = d * gates[i] if i < len(gates) else d
-            d, *rest = parts[i](d)
-            found.insert(0, rest)
-        d_by, projected = g, [None] * 3
-        if by_back is not None:
-            d_by, *projected = by_back(2 * g if lost else g)
-        return d + d_by, found, projected
-
-    return np.maximum(total, 0), pullback
-
-
-def _residual_layer(count: int, overwritten: bool) -> LayerFunction:
-    """A block as a layer: x, the kernels, their gamma and beta, the shortcut's, then running statistics (none here)."""
+def _residual_layer(parts: tuple[str, ...], strided: str, overwritten: bool) -> LayerFunction:
+    """Make the layer of a block. If ``overwritten``, a shortcut convolution replaces the main path, as printed."""
+    names = _array_names(parts)
 
     def layer(
-        x: Array, *arrays: Array, stride: Any = 1, training: bool = True, momentum: float = 0.1, eps: float = 1e-5
+        *arrays: Array, stride: Any = 1, training: bool = True, momentum: float = 0.1, eps: float = 1e-5
     ) -> tuple[Array, Any]:
-        arrays += (None,) * (5 * count + 5 - len(arrays))
-        running = arrays[3 * count + 3 :]
-        offered(training and all(r is None for r in running), "running statistics")
-        offered(x.size > 0 and isinstance(one(stride), int), "empty batch or stride by axis")
-        kernels, flat = list(arrays[:count]), arrays[count : 3 * count]
-        norms = [(flat[2 * i], flat[2 * i + 1]) for i in range(count)]
-        strides = [one(stride) if k.shape[-1] == 3 else 1 for k in kernels]
-        strides[1:] = [s if count == 3 else 1 for s in strides[1:]]
-        y, back = _block(x, kernels, norms, arrays[3 * count : 3 * count + 3], strides, eps, overwritten)
+        given = dict.fromkeys(names) | dict(zip(names, arrays, strict=False))
+        x, step = given["x"], one(stride)
+        require(training and all(given[n] is None for n in names if n.startswith("running")), "running statistics")
+        require(x.size > 0 and isinstance(step, int), "an empty batch or a stride per axis")
+        h, backs, gates = x, [], []
+        for part in parts:
+            if part != parts[0]:
+                gates.append(h > 0)
+                h = np.maximum(h, 0)
+            h, back = _conv_bn(h, given, part, step if part == strided else 1, eps)
+            backs.append(back)
+        by, by_back = x, None
+        if given["w" + SHORTCUT] is not None:
+            by, by_back = _conv_bn(x, given, SHORTCUT, step, eps)
+            h = by if overwritten else h
+        if h.shape != by.shape:
+            raise ValueError("the block and its shortcut differ in shape")
+        total = h + by
 
         def pullback(dy: Array) -> tuple[Array, ...]:
-            dx, parts, projected = back(dy)
-            norms_back = [d for _, dgamma, dbeta in parts for d in (dgamma, dbeta)]
-            return (dx, *(dw for dw, _, _ in parts), *norms_back, *projected, *[None] * len(running))
+            gated = dy * (total > 0)
+            twice = overwritten and by_back is not None  # the shortcut is added to itself
+            found: dict[str, Array] = {}
+            d = gated * (not twice)
+            for i in reversed(range(len(backs))):
+                d, of_part = backs[i](d)
+                found |= of_part
+                d = d * gates[i - 1] if i else d
+            d_by = gated
+            if by_back is not None:
+                d_by, of_part = by_back(2 * gated if twice else gated)
+                found |= of_part
+            found["x"] = d + d_by
+            return tuple(found.get(name) for name in names)
 
-        return y, pullback
+        return np.maximum(total, 0), pullback
 
     return layer
 
@@ -127,8 +120,10 @@ def _plain_block(layer: LayerFunction) -> Any:
     return says
 
 
-residual_block, residual_block_corrected = _residual_layer(2, True), _residual_layer(2, False)
-bottleneck_block, bottleneck_block_corrected = _residual_layer(3, True), _residual_layer(3, False)
+residual_block = _residual_layer(("1", "2"), strided="1", overwritten=True)
+residual_block_corrected = _residual_layer(("1", "2"), strided="1", overwritten=False)
+bottleneck_block = _residual_layer(("1", "2", "3"), strided="2", overwritten=True)
+bottleneck_block_corrected = _residual_layer(("1", "2", "3"), strided="2", overwritten=False)
 
 
 def block_size(x: Array, w: Array, stride: int, padding: int) -> Array:
@@ -244,7 +239,7 @@ CLAIMS: tuple[Claim, ...] = (
         "000/5.1-gate",
         "5.1 residual unit",
         "The last ReLU passes the gradient on only at places where the output of A2 is positive.",
-        question="where the residual unit hands on a gradient",
+        question="the places at which the residual unit passes on a gradient",
         says=gate_by_the_block,
         examples=({"x": np.array([[2.0]]), "w1": np.array([[1.0]]), "w2": np.array([[-0.5]])}, RESIDUAL[1]),
         corrected=gate_by_the_sum,
@@ -424,7 +419,7 @@ CLAIMS: tuple[Claim, ...] = (
         "000/5.3-knum",
         "5.3 deep residual networks",
         "The recipe for 34 layers calls the block function in agreement with its definition.",
-        question="the call goes through",
+        question="a call without an error",
         says=blocks_of_34_layers,
         corrected=lambda **given: 3,
         correction="A second form of the block function, without knum, must build the basic block.",
@@ -434,7 +429,7 @@ CLAIMS: tuple[Claim, ...] = (
         "000/5.3-head",
         "5.3 deep residual networks",
         "The last layer takes the pooled maps as its input.",
-        question="the call goes through",
+        question="a call without an error",
         says=head,
         corrected=lambda **given: 10,
         correction="The call must be out = MLP(out, infeature = 512, outfeature = classes).",
