@@ -210,10 +210,10 @@ def pooled_size(size: int, kernel_size: int, stride: int) -> int:
     return places // stride if places % stride == 0 else places // stride + 1
 
 
-def _pool_places(x: Array, kernel_size: Any, stride: Any, other: bool) -> tuple[int, int]:
+def _window_and_stride(x: Array, kernel_size: Any, stride: Any) -> tuple[int, int]:
     kernel_size = one(kernel_size)
     stride = kernel_size if stride is None else one(stride)
-    require(other and isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "this window")
+    require(isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "this window")
     if min(x.shape[2:]) < kernel_size:
         raise ValueError("the window is larger than the image")
     return kernel_size, stride
@@ -245,8 +245,9 @@ def max_pool2d(
     x: Array, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Array, Any]:
     """Run the printed loop: in a window, the search starts one row below and one column right of the corner."""
-    k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and one(dilation) == 1 and not ceil_mode)
+    require(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding, dilation or ceil_mode")
     require(not np.isnan(x).any(), "NaN")
+    k, s = _window_and_stride(x, kernel_size, stride)
     return _max_pool2d(x, k, s, first=1)
 
 
@@ -254,8 +255,9 @@ def max_pool2d_corrected(
     x: Array, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Array, Any]:
     """Run the loop with a search that starts at the corner of the window."""
-    k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and one(dilation) == 1 and not ceil_mode)
+    require(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding, dilation or ceil_mode")
     require(not np.isnan(x).any(), "NaN")
+    k, s = _window_and_stride(x, kernel_size, stride)
     return _max_pool2d(x, k, s, first=0)
 
 
@@ -287,7 +289,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> tuple[Array, Any]:
     """Run the printed loops: in the backward pass, the columns of a window start at 0."""
-    k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and not ceil_mode)
+    require(one(padding) == 0 and not ceil_mode, "padding or ceil_mode")
+    k, s = _window_and_stride(x, kernel_size, stride)
     return _avg_pool2d(x, k, s, from_the_edge=True)
 
 
@@ -301,7 +304,8 @@ def avg_pool2d_corrected(
     count_include_pad: bool = True,
 ) -> tuple[Array, Any]:
     """Run the loops with columns that start at the left of the window."""
-    k, s = _pool_places(x, kernel_size, stride, one(padding) == 0 and not ceil_mode)
+    require(one(padding) == 0 and not ceil_mode, "padding or ceil_mode")
+    k, s = _window_and_stride(x, kernel_size, stride)
     return _avg_pool2d(x, k, s, from_the_edge=False)
 
 

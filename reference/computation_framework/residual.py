@@ -70,7 +70,7 @@ def _residual_layer(parts: tuple[str, ...], strided: str, overwritten: bool) -> 
     def layer(
         *arrays: Array, stride: Any = 1, training: bool = True, momentum: float = 0.1, eps: float = 1e-5
     ) -> tuple[Array, Any]:
-        given = dict.fromkeys(names) | dict(zip(names, arrays, strict=False))
+        given: dict[str, Any] = dict.fromkeys(names) | dict(zip(names, arrays, strict=False))
         x, step = given["x"], one(stride)
         require(training and all(given[n] is None for n in names if n.startswith("running")), "running statistics")
         require(x.size > 0 and isinstance(step, int), "an empty batch or a stride per axis")
