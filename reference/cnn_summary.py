@@ -443,7 +443,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/db",
         "III.5 convolution: W and b",
-        "The gradient of the bias is the sum of each sub-matrix of the error.",
+        "Each element of the gradient of the bias is the sum of one sub-matrix of the error.",
         layer="conv2d",
         question="db of conv2d",
         says=lambda x, w, b, dy: dy.sum((0, 2, 3)),

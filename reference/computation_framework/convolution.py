@@ -617,7 +617,7 @@ CLAIMS: tuple[Claim, ...] = (
         examples=POOLS,
         corrected=value(max_pool2d_corrected),
         correction="Both inner loops must start at the corner of the window: pi = i, pj = j.",
-        consequence="The loop never looks at the rest of the first row and the first column of the window.",
+        consequence="The loop never looks at the other elements of the first row and the first column of the window.",
         condition="the windows are 1 x 1",
         under=({"x": (1, 1, 3, 3), "kernel_size": 1, "stride": 1},),
         tried=True,

@@ -158,8 +158,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/1.2-node",
         "1.2 parameter update",
-        "A parameter can be an input node of its own. Then it gets its gradient from the same sweep as "
-        "any other parent.",
+        "A parameter can itself be an input node. Then it gets its gradient from the same sweep as any other parent.",
         layer="affine",
         question="dw of affine",
         says=gradient(affine, 1),
