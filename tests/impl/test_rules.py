@@ -11,7 +11,7 @@ import pytest
 
 from impl import Rule
 from impl import functional as F
-from oracle.cases.case import edge_cases
+from oracle.cases import edge_cases
 from oracle.layers import LAYERS
 
 RULES = [name for name in F.__all__ if isinstance(getattr(F, name), Rule)]
