@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from oracle import adapters
-from oracle.trial.examine import Examination
+from oracle.targets.ask import InProcess
+from oracle.trial.search import Search
 
 
 def verdict(layer, name, dtype="float64", examples=60):
-    """What a trial finds: (checks that failed), and how many cases were tried."""
-    examination = Examination(layer, name, dtype)
-    examination.draw(examples, 0)
-    tried = examination.examples - examination.unsupported
-    assert tried > 0, "nothing was tried"
-    return {finding.check for _, finding in examination.found.values()}
+    """Return the checks that fail in a search, which has to try something."""
+    search = Search(InProcess(layer), name, dtype)
+    search.run(examples, 0)
+    assert search.examples > search.unsupported, "nothing was tried"
+    return {fault.check for fault in search.found}
 
 
 # -- a solution of the assignment, from its formulas ------------------------------------------------------------------

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 import reference
+from oracle.cases import Subject
 from oracle.documents.judge import judge_claim
-from oracle.judge.judge import judge_refusals
+from oracle.judge import judge_refusals
+from oracle.targets.ask import InProcess
 from oracle.targets.find import resolve
-from oracle.trial.examine import Examination, examine_function
+from oracle.trial.search import Search
+from oracle.trial.trial import put_on_trial
 
 CLAIMS = {claim.id: claim for claim in reference.CLAIMS}
 WRONG = [claim.id for claim in reference.CLAIMS if claim.corrected is not None]
@@ -99,21 +102,20 @@ def test_claims_and_trial_agree(number, kind, layer, dtype):
     """The trial finds a document's layer wrong exactly where a claim about its program fails; corrected, it conforms."""
     module = reference.MODULES[number]
     slips = {claim.layer for claim in module.CLAIMS if claim.tried}
-    function = resolve(f"{module.__name__}:{kind}").layer(layer)
+    asked = InProcess(resolve(f"{module.__name__}:{kind}").layer(layer))
     wrong = kind == "AS_WRITTEN" and layer in slips
-    examination = Examination(function, layer, dtype)
-    examination.draw(100, 0, until_found=wrong)
-    refused = judge_refusals(function, layer, dtype).findings
-    assert bool(examination.found or refused) == wrong
-    assert examination.examples > examination.unsupported
+    search = Search(asked, layer, dtype)
+    search.run(100, 0, until_found=wrong)
+    accepted = judge_refusals(asked, layer, dtype).accepted
+    assert bool(search.found or accepted) == wrong
+    assert search.examples > search.unsupported
 
 
 def test_reference_is_a_target_that_offers_each_layer_of_the_documents():
     offered = set().union(*(module.AS_WRITTEN for module in reference.MODULES.values()))
     assert set(reference.AS_WRITTEN) == offered
-    trial = examine_function(
-        "reference", resolve("reference").layer("group_norm"), "group_norm", "float64", 100, 0
-    ).trial
+    layer = InProcess(resolve("reference").layer("group_norm"))
+    trial = put_on_trial(Subject("reference", "group_norm", "float64"), layer, 100, 0).trial
     assert trial.verdict == "wrong"
 
 

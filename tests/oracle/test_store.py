@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from oracle.results.model import Trial
+from oracle.cases import Subject
+from oracle.results import Trial
 from oracle.run import run as run_module
 from oracle.run.run import Options, run
 from oracle.run.store import Store, StoreError
+from oracle.targets.ask import InProcess
 from oracle.targets.find import resolve
-from oracle.targets.process import Offer
-from oracle.trial.examine import Outcome, examine_function
+from oracle.targets.messages import Offer
+from oracle.trial.trial import Outcome, put_on_trial
 
 WRONG = """
 from impl import functional as F
@@ -51,9 +53,9 @@ class Here:
     def outcomes(self, tasks):
         for task in tasks:
             with self.log.open("a") as log:
-                log.write(f"{task.target} {task.layer} {task.dtype}\n")
-            layer = resolve(task.target).layer(task.layer)
-            yield examine_function(task.target, layer, task.layer, task.dtype, task.examples, task.seed, task.known)
+                log.write(f"{task.subject}\n")
+            layer = InProcess(resolve(task.subject.target).layer(task.subject.layer))
+            yield put_on_trial(task.subject, layer, task.examples, task.seed, task.known)
 
 
 def go_on(directory, resume=True):
@@ -188,7 +190,7 @@ def test_interrupted_it_keeps_what_is_finished_and_says_so(tmp_path):
     until_something_is_finished(tmp_path, process)
     process.send_signal(signal.SIGINT)
     code, _, err = ended(process)
-    assert (code, err) == (130, "backproof: interrupted; what is finished is stored, --resume goes on\n")
+    assert (code, err) == (130, "backproof: interrupted; what is finished is stored, --resume continues\n")
     results = json.loads((tmp_path / "backproof-report/results.json").read_text())
     assert results["interrupted"]
     assert 0 < len(results["trials"]) < 2 * len(LAYERS)
@@ -236,7 +238,7 @@ def test_two_runs_into_one_directory_do_not_mix(tmp_path):
         Store(tmp_path, options, resume=True)
     refused("run", "--layers", "relu", "--out", tmp_path, words=["in use by another run", "--out"], cwd=tmp_path)
     first.add(Outcome(Trial(target="impl", layer="relu", dtype="float32", verdict="conforms")), 1.0)
-    assert list(first.trials()) == [("impl", "relu", "float32")]
+    assert list(first.trials()) == [Subject("impl", "relu", "float32")]
     first.close()
     Store(tmp_path, options, resume=True).close()
 

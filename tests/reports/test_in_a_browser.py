@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from oracle.results.model import Array, Discrepancy, Environment, Results, Trial, Worst
+from oracle.results import Array, Discrepancy, Environment, Results, Trial, Worst
 from reports import html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

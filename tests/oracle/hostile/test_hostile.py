@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from oracle.cases.case import edge_cases
+from oracle.cases import Subject, edge_cases
 from oracle.layers import LAYERS
-from oracle.run.run import Options, run
+from oracle.run.run import Options, Where, run
 from oracle.run.store import Store
 from oracle.targets.find import TargetError
-from oracle.targets.process import Limits, TargetProcess
-from oracle.trial.examine import Task, examine
+from oracle.targets.messages import Limits
+from oracle.targets.process import TargetProcess
+from oracle.trial.trial import Task, perform
 from tests.oracle.hostile.targets import TARGETS
 
 HERE = Path(__file__).parent
@@ -85,7 +86,7 @@ def test_every_target_is_in_the_table():
 
 
 def trial_of(name, layer, limits=LIMITS):
-    return examine(Task(f"{FILE}:{name}", layer, "float32", 30, 0, limits)).trial
+    return perform(Task(Subject(f"{FILE}:{name}", layer, "float32"), 30, 0, limits)).trial
 
 
 def without_times(trial):
@@ -100,7 +101,7 @@ def harmless():
 @pytest.mark.parametrize("name", VERDICTS)
 def test_survived(name, harmless, capfd, monkeypatch):
     verdict, check = VERDICTS[name]
-    monkeypatch.setattr("oracle.trial.examine.MOST_CRASHED", 5)  # enough to see that it goes on
+    monkeypatch.setattr("oracle.trial.search.MOST_CRASHED", 5)  # enough to see that it goes on
     limits = SHORT if verdict == "timed_out" else LIMITS
     relu, tanh = trial_of(name, "relu", limits), trial_of(name, "tanh")
     assert (relu.verdict, relu.discrepancies[0].check if relu.discrepancies else None) == (verdict, check), relu
@@ -125,7 +126,7 @@ def test_a_run_over_many_of_them_at_once(tmp_path):
         "harmless",
     ]
     targets = tuple(f"{FILE}:{name}" for name in names)
-    options = Options((*targets, "impl"), ("relu", "tanh"), ("float32",), 30, 0, Limits(3, 700), jobs=2)
+    options = Options((*targets, "impl"), ("relu", "tanh"), ("float32",), 30, 0, Limits(3, 700), Where(jobs=2))
     store = Store(tmp_path, options.identity(), resume=False)
     results = run(options, store)
     store.close()
