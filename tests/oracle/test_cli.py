@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
+from oracle import __version__
+
 QUICK = ["--layers", "relu,linear", "--dtype", "float32", "--examples", "40", "--jobs", "1"]
 
 WRONG_TARGET = """
@@ -57,19 +59,21 @@ def wrong(tmp_path_factory):
     return where, backproof("run", "--target", "mine.py", *QUICK, "--json", "copy.json", cwd=where)
 
 
-def test_impl_conforms_and_results_follow_the_schema(tmp_path):
+def test_impl_conforms_and_results_follow_the_schema(tmp_path, command):
     result = backproof("run", *QUICK, "--out", "deep/er", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "everything conforms" in result.stdout
-    assert result.stderr == ""  # progress goes to a terminal alone
+    assert result.stderr == ""  # progress goes only to a terminal
     results = json.loads((tmp_path / "deep/er/results.json").read_text())
-    schema = json.loads(backproof("schema", cwd=tmp_path).stdout)
+    schema = json.loads(command("schema", cwd=tmp_path).stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(results, schema)
-    assert results["schema"] == 1 and results["seed"] == 0
+    assert (results["schema"], results["seed"]) == (2, 0)
     assert [t["layer"] for t in results["trials"]] == ["relu", "linear"]
     assert all(t["verdict"] == "conforms" and t["configurations"] > 20 for t in results["trials"])
-    assert "<table" in (tmp_path / "deep/er/index.html").read_text()
+    page = (tmp_path / "deep/er/index.html").read_text()
+    rows = re.findall(r'<th scope="row">(.*?)</th>', page)
+    assert rows == ["relu", "linear"]
 
 
 def test_a_wrong_gradient_is_found_explained_and_reproduced(wrong):
@@ -88,14 +92,16 @@ def test_a_wrong_gradient_is_found_explained_and_reproduced(wrong):
         [sys.executable, "-c", found["reproduce"]], cwd=where.parent, capture_output=True, text=True, timeout=120
     )
     assert script.returncode == 0, script.stderr
-    assert "expected" in script.stdout and "got" in script.stdout
+    numbers = re.findall(r"-?\d+\.?\d*", script.stdout)
+    expected, got = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+    assert [2 * float(number) for number in expected] == list(map(float, got)) and any(map(float, got))
     page = (where / "backproof-report/index.html").read_text()
     assert found["id"] in page and "dw is twice what it should be" in page and "Reproduce" in page
 
 
-def test_the_same_command_twice_gives_the_same(wrong, tmp_path):
+def test_the_same_command_twice_gives_the_same(wrong, tmp_path, command):
     where, _ = wrong
-    again = backproof("run", "--target", "mine.py", *QUICK, "--out", tmp_path, cwd=where)
+    again = command("run", "--target", "mine.py", *QUICK, "--out", tmp_path, cwd=where)
     assert again.returncode == 1
     first, second = (json.loads(p.read_text())["trials"] for p in (where / "copy.json", tmp_path / "results.json"))
     for trial in (*first, *second):
@@ -103,89 +109,106 @@ def test_the_same_command_twice_gives_the_same(wrong, tmp_path):
     assert first == second
 
 
-def test_expected_discrepancies_do_not_count(wrong, tmp_path):
+def test_expected_discrepancies_do_not_count(wrong, tmp_path, command):
     where, _ = wrong
     (tmp_path / "known").write_text("# ours\nmine.py linear float32  # twice\nmine.py relu float32\n")
-    result = backproof(
-        "run", "--target", "mine.py", *QUICK, "--expect", tmp_path / "known", "--out", tmp_path, cwd=where
-    )
+    result = command("run", "--target", "mine.py", *QUICK, "--expect", tmp_path / "known", "--out", tmp_path, cwd=where)
     assert result.returncode == 0, result.stderr
-    assert "(expected)" in result.stdout
-    assert "no longer occurs, though expected: mine.py relu float32" in result.stdout
+    (row,) = (line for line in result.stdout.splitlines() if line.startswith("mine.py  linear"))
+    assert "gradient of dw (expected)" in row
+    (unmet,) = (line for line in result.stdout.splitlines() if "no longer" in line)
+    assert unmet.endswith("mine.py relu float32")
 
 
-def test_attribute_of_a_file_as_a_target(wrong, tmp_path):
+def test_attribute_of_a_file_as_a_target(wrong, tmp_path, command):
     where, _ = wrong
-    result = backproof(
-        "run", "--target", "mine.py:Nested", "--layers", "relu,linear", "--examples", "5", "--out", tmp_path, cwd=where
-    )
+    arguments = ("--layers", "relu,linear", "--dtype", "float32", "--examples", "5", "--jobs", "1", "--out", tmp_path)
+    result = command("run", "--target", "mine.py:Nested", *arguments, cwd=where)
     assert result.returncode == 0, result.stderr
+    trials = json.loads((tmp_path / "results.json").read_text())["trials"]
+    assert [(t["layer"], t["verdict"]) for t in trials] == [("relu", "conforms"), ("linear", "not_implemented")]
     assert "not_implemented" in result.stdout
 
 
-def test_report_of_one_and_of_several(wrong, tmp_path):
+def test_report_of_one_and_of_several(wrong, tmp_path, command):
     where, _ = wrong
     results = where / "backproof-report/results.json"
-    assert backproof("report", results, "--out", tmp_path / "one", cwd=tmp_path).returncode == 0
-    assert backproof("report", results, where / "copy.json", "--out", tmp_path / "two", cwd=tmp_path).returncode == 0
+    assert command("report", results, "--out", tmp_path / "one", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "one/index.html").read_text()
+    assert re.findall(r'<th scope="col">(.*?)</th>', page) == ["layer", "mine.py"]
+    assert command("report", results, where / "copy.json", "--out", tmp_path / "two", cwd=tmp_path).returncode == 0
     page = (tmp_path / "two/index.html").read_text()
     titles = re.findall(r'<th scope="col">(.*?)</th>', page)
     assert titles == ["layer", "backproof-report: mine.py", f"{where.name}: mine.py"]
 
 
-def test_layers_lists_all(tmp_path):
-    rows = json.loads(backproof("layers", "--json", cwd=tmp_path).stdout)
+def test_layers_lists_all(tmp_path, command):
+    rows = json.loads(command("layers", "--json", cwd=tmp_path).stdout)
     assert len(rows) == 46
     conv = next(row for row in rows if row["layer"] == "conv2d")
     assert conv["arrays"] == ["x", "w", "b?"]
     assert conv["configuration"] == {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-    assert "conv2d" in backproof("layers", cwd=tmp_path).stdout
+    table = command("layers", cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[0] for line in table[1:] if line.strip()] == [row["layer"] for row in rows]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--target", "nowhere"], ["nowhere", "cannot be imported"]),
-        (["--target", "nowhere.py"], ["there is no file nowhere.py"]),
-        (["--target", "json:dumps.deep"], ["no attribute"]),
-        (["--target", "json"], ["offers none of the layers"]),
+        (["--target", "nowhere"], ["nowhere", "import"]),
+        (["--target", "nowhere.py"], ["nowhere.py", "file"]),
+        (["--target", "json:dumps.deep"], ["json", "dumps.deep"]),
+        (["--target", "json"], ["json", "layers"]),
         (["--target", "broken.py"], ["broken.py", "ZeroDivisionError"]),
         (["--layers", "conv9d"], ["conv9d", "conv2d"]),
         (["--dtype", "int8"], ["int8", "float32"]),
         (["--dtype", ","], ["--dtype"]),
-        (["--examples", "0"], ["--examples must be at least 1"]),
-        (["--examples", "many"], ["--examples"]),
-        (["--jobs", "-1"], ["--jobs"]),
-        (["--timeout", "0"], ["--timeout"]),
-        (["--memory", "1"], ["--memory must be at least 64"]),
-        (["--device", "abacus"], ["there is no device 'abacus'", "cpu:0"]),
-        (["--target", "jax", "--device", "cpu:99"], ["there is no device 'cpu:99'"]),
-        (["--junit", "file/x.xml"], ["cannot be written"]),
-        (["--out", "file"], ["file", "cannot be written"]),
-        (["--json", "file/x.json"], ["cannot be written"]),
-        (["--expect", "missing"], ["missing", "cannot be read"]),
-        (["--expect", "bad"], ["bad, line 1"]),
+        (["--examples", "0"], ["--examples", "at least 1", "0"]),
+        (["--examples", "many"], ["--examples", "many"]),
+        (["--jobs", "-1"], ["--jobs", "at least 0", "-1"]),
+        (["--timeout", "0"], ["--timeout", "more than 0"]),
+        (["--memory", "1"], ["--memory", "at least 64", "1"]),
+        (["--device", "abacus"], ["abacus", "cpu:0"]),
+        (["--target", "jax", "--device", "cpu:99"], ["cpu:99", "cpu:0"]),
+        (["--junit", "file/x.xml"], ["file", "written"]),
+        (["--out", "file"], ["file", "written"]),
+        (["--json", "file/x.json"], ["file", "written"]),
+        (["--expect", "missing"], ["missing", "read"]),
+        (["--expect", "bad"], ["bad", "line 1", "impl relu"]),
         (["--no-such-option"], ["--no-such-option"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_bad_input_of_run(arguments, words, tmp_path):
+def test_bad_input_of_run(arguments, words, tmp_path, command):
     (tmp_path / "file").write_text("")
     (tmp_path / "bad").write_text("impl relu\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
-    one_line(backproof("run", *arguments, cwd=tmp_path), *words)
+    one_line(command("run", *arguments, cwd=tmp_path), *words)
     assert not list(tmp_path.glob("**/results.json"))
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, ["cannot be read"]), ("{", ["no JSON"]), ("{}", ["not a results file"]), (b"\xff\xfe", ["UTF-8"])],
+    [
+        (None, ["read"]),
+        ("{", ["JSON", "line 1"]),
+        ("{}", ["backproof"]),
+        (b"\xff\xfe", ["UTF-8"]),
+        ('{"schema": 1}', ["schema 1", "schema 2"]),
+    ],
 )
-def test_bad_input_of_report(content, words, tmp_path):
+def test_bad_input_of_report(content, words, tmp_path, command):
     path = tmp_path / "results.json"
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    one_line(backproof("report", path, cwd=tmp_path), *words)
+    one_line(command("report", path, cwd=tmp_path), str(path), *words)
+
+
+def test_a_refusal_is_one_line_of_the_command_itself(tmp_path):
+    """The others are refused in the process of the tests."""
+    one_line(backproof("run", "--layers", "conv9d", cwd=tmp_path), "conv9d", "conv2d")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    one_line(backproof("run", "--target", "broken.py", cwd=tmp_path), "broken.py", "ZeroDivisionError")
 
 
 def test_the_results_say_what_ran_where(tmp_path):
@@ -213,12 +236,8 @@ def test_junit_and_the_summary_of_github(wrong, tmp_path):
     )  # fmt: skip
     assert result.returncode == 1, result.stderr
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot().find("testsuite")
-    assert (suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) == (
-        "mine.py",
-        "4",
-        "1",
-        "2",
-    )
+    counts = [suite.get(name) for name in ("name", "tests", "failures", "skipped")]
+    assert counts == ["mine.py", "4", "1", "2"]
     (failure,) = suite.iter("failure")
     assert failure.get("type") == "wrong" and "dw is twice what it should be" in failure.text
     summary = (tmp_path / "summary.md").read_text()
@@ -227,10 +246,10 @@ def test_junit_and_the_summary_of_github(wrong, tmp_path):
     assert "<details><summary><code>mine.py</code> <code>linear</code> float32: gradient of dw" in summary
 
 
-def test_a_target_that_dies_costs_its_layer_alone(tmp_path):
+def test_a_target_that_dies_costs_only_its_layer(tmp_path, command):
     source = "import os\ndef relu(x):\n    os._exit(3)\ndef tanh(x):\n    import time; time.sleep(99)\n"
     (tmp_path / "dies.py").write_text(source + "from impl.functional import sigmoid\n")
-    result = backproof(
+    result = command(
         "run", "--target", "dies.py", "--layers", "relu,tanh,sigmoid", "--examples", "30", "--timeout", "1",
         "--jobs", "2", cwd=tmp_path,
     )  # fmt: skip
@@ -239,12 +258,14 @@ def test_a_target_that_dies_costs_its_layer_alone(tmp_path):
     verdicts = {t["layer"]: t["verdict"] for t in trials}
     assert verdicts == {"relu": "crashed", "tanh": "timed_out", "sigmoid": "conforms"}
     found = {t["layer"]: d for t in trials for d in t["discrepancies"]}
-    assert found["relu"]["message"] == "the process ended by itself, with exit code 3"
-    assert found["tanh"]["message"] == "no answer within 1 s"
+    assert "exit code 3" in found["relu"]["message"]
+    assert "1 s" in found["tanh"]["message"]
     assert all(d["arrays"]["x"]["shape"] in ([], [1]) for d in found.values())  # the smallest case
-    assert trials[2]["note"] == "stopped after 3 cases without an answer in time"
+    notes = {t["layer"]: t["note"] for t in trials}
+    assert "3 cases" in notes["tanh"] and notes["sigmoid"] is None
 
 
-def test_version_and_help(tmp_path):
-    assert backproof("--version", cwd=tmp_path).stdout.startswith("backproof 0.")
-    assert "run" in backproof("--help", cwd=tmp_path).stdout
+def test_version_and_help(tmp_path, command):
+    assert command("--version", cwd=tmp_path).stdout == f"backproof {__version__}\n"
+    text = command("--help", cwd=tmp_path).stdout
+    assert all(name in text for name in ("run", "documents", "report", "layers", "new", "replay", "schema"))
