@@ -72,7 +72,8 @@ def test_a_discrepancy_comes_back_with_its_memory_values_and_refusal(tmp_path):
         discrepancy(id="1", memory="contiguous", values="ties", check="subgradient"),
         discrepancy(id="2", verdict="error", check="refusal", output="y", refusal="w has 3 axes"),
     ]
-    after = through_json(tmp_path, *before).trials[0].discrepancies
+    loaded = through_json(tmp_path, *before)
+    after = loaded.trials[0].discrepancies
     assert [(d.memory, d.values, d.refusal) for d in after] == [
         (Memory.CHANNELS_LAST, Values.INFINITE, None),
         (Memory.CONTIGUOUS, Values.TIES, None),
@@ -147,6 +148,14 @@ def test_a_file_without_results_is_refused_with_the_place(tmp_path):
     with pytest.raises(ResultsError, match=r"trials\.0\.verdict") as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_everything_else_comes_back_too(tmp_path):
+    """Compared as objects: there is no tuple and no NaN in it."""
+    worst = Worst(output="y", error_over_bound=0.25)
+    before = results(trial(examples=3, worst=worst), trial(verdict="wrong", discrepancies=[discrepancy(configuration={})]))
+    (tmp_path / "results.json").write_text(before.to_json())
+    assert load(tmp_path / "results.json") == before
 
 
 # -- figures ----------------------------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def test_a_run_over_many_of_them_at_once(tmp_path):
         "harmless",
     ]
     targets = tuple(f"{FILE}:{name}" for name in names)
-    options = Options((*targets, "impl"), ("relu", "tanh"), ("float32",), 30, 0, Limits(2, 700), Where(jobs=2))
+    options = Options((*targets, "impl"), ("relu", "tanh"), ("float32",), 4, 0, Limits(2, 700), Where(jobs=2))
     store = Store(tmp_path, options.identity(), resume=False)
     results = run(options, store)
     store.close()
@@ -200,7 +200,7 @@ def relu(x):
 """
     (tmp_path / "mine.py").write_text(source)
     command = [sys.executable, "-c", "from oracle.cli import main; main()", "run", "--target", "mine.py"]
-    options = ["--layers", "relu,tanh", "--dtype", "float32", "--examples", "30", "--jobs", "1"]
+    options = ["--layers", "relu,tanh", "--dtype", "float32", "--examples", "5", "--jobs", "1"]
     result = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert result.returncode == 1, result.stderr
     trials = json.loads((tmp_path / "backproof-report/results.json").read_text())["trials"]
