@@ -163,10 +163,11 @@ def test_a_right_solution_of_cs231n_conforms(name):
     assert verdict(ordinary(layer), name) == set()
 
 
-@pytest.mark.parametrize("name", ["batch_norm", "cross_entropy"])
-def test_statistics_and_loss_of_cs231n_conform(name):
+@pytest.mark.parametrize(("name", "examples"), [("batch_norm", 150), ("cross_entropy", 300)])
+def test_statistics_and_loss_of_cs231n_conform(name, examples):
+    """Few of the cases are offered."""
     layer = adapters.cs231n(SOLUTION)[name]
-    assert verdict(ordinary(layer), name, examples=300) == set()
+    assert verdict(ordinary(layer), name, examples=examples) == set()
 
 
 def ordinary(layer):
@@ -382,4 +383,4 @@ def test_tinygrad(monkeypatch):
 
         return y.numpy(), pullback
 
-    assert verdict(layer, "linear", "float32", 40) == set()
+    assert verdict(layer, "linear", "float32", 20) == set()

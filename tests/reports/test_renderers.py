@@ -94,7 +94,7 @@ class Page(HTMLParser):
         given = dict(attributes)
         self.ids += [given["id"]] if "id" in given else []
         self.links += [given[name] for name in ("href", "src") if name in given]
-        if tag == "br":
+        if tag in ("br", "small"):
             self.handle_data(" ")
         if tag in self.texts:
             self._open = tag
