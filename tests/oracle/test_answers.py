@@ -228,5 +228,7 @@ def test_what_goes_through_the_pipe_can_be_pickled(said):
 
 
 def test_every_message_and_every_answer_is_among_them():
-    defined = {kind for _, kind in inspect.getmembers(messages, inspect.isclass) if kind.__module__ == messages.__name__}
+    defined = {
+        kind for _, kind in inspect.getmembers(messages, inspect.isclass) if kind.__module__ == messages.__name__
+    }
     assert {type(said) for said in SAID} == defined | set(typing.get_args(Answer))

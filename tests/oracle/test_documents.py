@@ -124,13 +124,14 @@ def test_reference_is_a_target_that_offers_each_layer_of_the_documents():
 
 @pytest.fixture(scope="module")
 def errata(tmp_path_factory):
-    """The command in this process, where most of the mathematics has been traced; what it printed, and where it wrote."""
+    """The command in this process, which has traced most of the mathematics. Returns where it wrote and what it printed."""
     where = tmp_path_factory.mktemp("errata")
     printed = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.chdir(where)
         patch.setattr(sys, "argv", ["backproof", "documents", "--out", "e", "--json", "e.json"])
-        main()
+        with pytest.raises(SystemExit) as ended:
+            main()
     assert ended.value.code == 0
     return where, printed.getvalue()
 

@@ -22,13 +22,15 @@ class Example(NamedTuple):
     truth: float
     bound: float
     ratio: float
-    circumstances: dict = {}
+    circumstances: dict | None = None
 
     def elements(self):
         def array(x):
             return np.array([x], np.float64)
 
-        return Elements(array(self.got), Pair(array(self.truth), array(self.bound)), FLOAT32, **self.circumstances)
+        return Elements(
+            array(self.got), Pair(array(self.truth), array(self.bound)), FLOAT32, **(self.circumstances or {})
+        )
 
 
 PADDED = {"nan_may_spread": True, "finite_input": False}
@@ -102,7 +104,9 @@ def test_class_decides_what_its_reason_says(name, monkeypatch):
     assert EXAMPLES.get(name), f"the class {name!r} has no example here"
     for example in EXAMPLES[name]:
         assert error_over_bound(example.elements()).tolist() == [example.ratio], example
-    monkeypatch.setattr(element, "CLASSES", [kind._replace(excess=lambda e, kind=kind: NAMES.index(kind.name)) for kind in CLASSES])
+    monkeypatch.setattr(
+        element, "CLASSES", [kind._replace(excess=lambda e, kind=kind: NAMES.index(kind.name)) for kind in CLASSES]
+    )
     for example in EXAMPLES[name]:
         assert NAMES[int(error_over_bound(example.elements())[0])] == name, example
 

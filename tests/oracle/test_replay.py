@@ -135,7 +135,6 @@ def test_a_mended_target_no_longer_shows_it(kind, run, mended):
 def test_the_memory_layout_is_part_of_the_case(run):
     trial, discrepancy = with_memory(run)
     assert discrepancy.memory is not Memory.CONTIGUOUS
-    assert all(name in trial.layer or name in LAYERS["flatten"].options for name in discrepancy.configuration)
     assert without(trial, discrepancy) is not None
     assert without(trial, discrepancy, memory=Memory.CONTIGUOUS) is None
 
@@ -163,7 +162,11 @@ def test_each_refusal_is_found_again_by_its_key(run):
     refusals = {refusal.key: refusal for refusal in LAYERS["linear"].refusals}
     assert len(trial.discrepancies) == min(len(refusals), 5) >= 2
     assert {fault_of(d) for d in trial.discrepancies} == {Fault("error", "refusal", "y")}
-    assert len({d.refusal for d in trial.discrepancies}) == len({d.id for d in trial.discrepancies}) == len(trial.discrepancies)
+    assert (
+        len({d.refusal for d in trial.discrepancies})
+        == len({d.id for d in trial.discrepancies})
+        == len(trial.discrepancies)
+    )
     for learnt in trial.discrepancies:
         refused = [None if shape is None else tuple(shape) for shape in refusals[learnt.refusal].shapes]
 
@@ -195,7 +198,7 @@ def test_another_fault_of_the_case_is_returned_if_the_stored_one_is_gone(run):
 def test_a_refusal_that_the_layer_no_longer_has(run):
     trial, discrepancy = with_refusal(run)
     gone = discrepancy.model_copy(update={"refusal": "a call of long ago"})
-    with pytest.raises(ValueError, match="linear .*a call of long ago"):
+    with pytest.raises(ValueError, match=r"linear .*a call of long ago"):
         run_again(trial, gone, LIMITS)
 
 

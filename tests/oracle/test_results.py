@@ -153,7 +153,9 @@ def test_a_file_without_results_is_refused_with_the_place(tmp_path):
 def test_everything_else_comes_back_too(tmp_path):
     """Compared as objects: there is no tuple and no NaN in it."""
     worst = Worst(output="y", error_over_bound=0.25)
-    before = results(trial(examples=3, worst=worst), trial(verdict="wrong", discrepancies=[discrepancy(configuration={})]))
+    before = results(
+        trial(examples=3, worst=worst), trial(verdict="wrong", discrepancies=[discrepancy(configuration={})])
+    )
     (tmp_path / "results.json").write_text(before.to_json())
     assert load(tmp_path / "results.json") == before
 

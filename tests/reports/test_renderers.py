@@ -55,7 +55,9 @@ def test_junit_writes_names_and_characters_that_xml_does_not_have():
 
 def test_markdown_rows_and_count():
     text = markdown(results())
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
     assert rows[1:] == [
         ["`mine`", "`conv2d`", "wrong", "3", ""],
         ["`mine`", "`relu`", "conforms", "9", "0.25"],
@@ -86,7 +88,13 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.ids, self.links, self.texts, self._open = [], [], [], {"td": [], "th": [], "h3": [], "pre": []}, None
+        self.tags, self.ids, self.links, self.texts, self._open = (
+            [],
+            [],
+            [],
+            {"td": [], "th": [], "h3": [], "pre": []},
+            None,
+        )
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -129,7 +137,11 @@ def test_page_shows_each_discrepancy():
     for fact in ("mine", "conv2d", "float32", "wrong", "gradient of dx", "0badcafe"):
         assert fact in wrong
     assert "(expected)" not in wrong and "(expected)" in expected and "5ca1ab1e" in expected
-    assert [text for text in page.texts["pre"][:3]] == ["[[  1    0]\n [  0  NaN]]", "[[1  0]\n [0  2]]", "[[2  0]\n [0  2]]"]
+    assert page.texts["pre"][:3] == [
+        "[[  1    0]\n [  0  NaN]]",
+        "[[1  0]\n [0  2]]",
+        "[[2  0]\n [0  2]]",
+    ]
 
 
 def test_page_is_self_contained_escaped_and_linked():
