@@ -1,5 +1,6 @@
 """Hypothesis profiles: ``ci`` (derandomised, bounded; the default) and ``deep`` (for humans: --hypothesis-profile=deep)."""
 
+import importlib.util
 import os
 import sys
 
@@ -30,3 +31,11 @@ def accelerator():
     if not devices:
         pytest.skip("not run: jax.devices() has no accelerator")
     return devices[0]
+
+
+def pytest_runtest_setup(item):
+    """Skip what needs a framework that is not installed. ``pytest -m framework`` runs only such tests."""
+    for marker in item.iter_markers("framework"):
+        (name,) = marker.args
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"not run: {name} is not installed")

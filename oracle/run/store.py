@@ -34,23 +34,33 @@ class Store:
         self._failed = DirectoryBasedExampleDatabase(directory / "failed")
         with self._clearly():
             self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None)
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("BEGIN EXCLUSIVE")
-            self._connection.execute("CREATE TABLE IF NOT EXISTS run (options TEXT NOT NULL, seconds REAL NOT NULL)")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS outcomes (target TEXT, layer TEXT, dtype TEXT, trial TEXT NOT NULL,"
-                " failed TEXT NOT NULL, PRIMARY KEY (target, layer, dtype))"
-            )
-            row = self._connection.execute("SELECT options FROM run").fetchone()
-            if resume and row is not None:
-                _refuse_another_run(self.path, json.loads(row[0]), json.loads(json.dumps(options)))
-            else:
-                self._connection.execute("DELETE FROM run")
-                self._connection.execute("DELETE FROM outcomes")
-                self._connection.execute("INSERT INTO run VALUES (?, 0)", (json.dumps(options),))
-            self._connection.execute("COMMIT")
+        try:
+            with self._clearly():
+                self._open(options, resume)
+        except StoreError:
+            self.close()  # a refused store must not keep its file
+            raise
+
+    def _open(self, options: dict[str, Any], resume: bool) -> None:
+        """Lock the file, and keep the outcomes of the same run or begin a new one."""
+        execute = self._connection.execute
+        execute("PRAGMA locking_mode = EXCLUSIVE")
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = FULL")
+        execute("BEGIN EXCLUSIVE")
+        execute("CREATE TABLE IF NOT EXISTS run (options TEXT NOT NULL, seconds REAL NOT NULL)")
+        execute(
+            "CREATE TABLE IF NOT EXISTS outcomes (target TEXT, layer TEXT, dtype TEXT, trial TEXT NOT NULL,"
+            " failed TEXT NOT NULL, PRIMARY KEY (target, layer, dtype))"
+        )
+        row = execute("SELECT options FROM run").fetchone()
+        if resume and row is not None:
+            _refuse_another_run(self.path, json.loads(row[0]), json.loads(json.dumps(options)))
+        else:
+            execute("DELETE FROM run")
+            execute("DELETE FROM outcomes")
+            execute("INSERT INTO run VALUES (?, 0)", (json.dumps(options),))
+        execute("COMMIT")
 
     def add(self, outcome: Outcome, seconds: float) -> None:
         """Store an outcome, and the seconds that this part of the run has taken. Once this returns, it is safe."""

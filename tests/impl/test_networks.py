@@ -525,8 +525,10 @@ def test_descriptions_show_the_sizes():
 # -- bridges ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.framework("torch")
 def test_a_rule_as_a_torch_function():
-    torch = pytest.importorskip("torch")
+    import torch
+
     from impl.bridge import torch_function
 
     ours = torch_function(F.conv2d, stride=2, padding=1)

@@ -30,9 +30,11 @@ def problem():
     return start, curvature
 
 
+@pytest.mark.framework("torch")
 @pytest.mark.parametrize(("optimiser", "name", "options"), SETTINGS, ids=IDS)
 def test_hundred_steps_are_those_of_pytorch(optimiser, name, options):
-    torch = pytest.importorskip("torch")
+    import torch
+
     parameters, curvature = problem()
     tensors = {k: torch.tensor(v, requires_grad=True) for k, v in flat(parameters).items()}
     theirs = getattr(torch.optim, name)(list(tensors.values()), **options)

@@ -1,6 +1,5 @@
 """The command line in the process of the tests, which saves the seconds that its imports take."""
 
-import gc
 import subprocess
 import sys
 
@@ -20,9 +19,6 @@ def command(monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             main()
         out, err = capsys.readouterr()
-        code = ended.value.code
-        del ended
-        gc.collect()  # a store that was refused is still held by the error; the end of a process would let it go
-        return subprocess.CompletedProcess(arguments, code, out, err)
+        return subprocess.CompletedProcess(arguments, ended.value.code, out, err)
 
     return run

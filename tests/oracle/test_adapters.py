@@ -322,25 +322,27 @@ def test_autograd_jax():
     assert verdict(outside, "cross_entropy", examples=150) == set()
 
 
+@pytest.mark.framework("torch")
 def test_the_example_of_autograd_torch():
     """The others are doctests; this one needs PyTorch."""
-    pytest.importorskip("torch")
     example = textwrap.dedent(adapters.autograd_torch.__doc__.partition("Example:\n")[2])
     exec(example, names := {"np": np, "autograd_torch": adapters.autograd_torch})
     assert names["dx"].shape == (1,)
 
 
+@pytest.mark.framework("torch")
 def test_autograd_torch():
-    torch = pytest.importorskip("torch")
+    import torch
+
     layer = adapters.autograd_torch(lambda x: x * torch.sigmoid(x))
     assert verdict(layer, "silu") == set()
     wrong = adapters.autograd_torch(lambda x: x * torch.sigmoid(x.detach()))
     assert verdict(wrong, "silu") == {"gradient"}
 
 
+@pytest.mark.framework("autograd")
 def test_autograd_of_hips():
-    numpy = pytest.importorskip("autograd.numpy")
-    from autograd import make_vjp
+    from autograd import make_vjp, numpy
 
     def layer(x):
         back, y = make_vjp(lambda v: numpy.tanh(v))(x)
@@ -349,8 +351,9 @@ def test_autograd_of_hips():
     assert verdict(layer, "tanh") == set()
 
 
+@pytest.mark.framework("mygrad")
 def test_mygrad():
-    mygrad = pytest.importorskip("mygrad")
+    import mygrad
 
     def layer(x):
         x = mygrad.tensor(x)
@@ -367,10 +370,11 @@ def test_mygrad():
     assert verdict(layer, "tanh", "float64") == set()
 
 
+@pytest.mark.framework("tinygrad")
 def test_tinygrad(monkeypatch):
     if shutil.which("clang") is None:
         monkeypatch.setenv("DEV", "PYTHON")  # its interpreter; its other devices on a CPU need a compiler
-    tinygrad = pytest.importorskip("tinygrad")
+    import tinygrad
 
     def layer(x, w, b=None):
         if 0 in (*x.shape, *w.shape) or not np.isfinite(x).all():

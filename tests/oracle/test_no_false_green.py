@@ -15,11 +15,7 @@ import numpy as np
 def right(x):
     return np.maximum(x, 0), lambda dy: (np.where(x > 0, dy, 0).astype(x.dtype),)
 """
-COMMAND = [sys.executable, "-c", "from oracle.cli import main; main()", "run", "--examples", "20", "--dtype", "float32"]
-
-
-def run(directory, *arguments):
-    return subprocess.run([*COMMAND, *arguments], cwd=directory, capture_output=True, text=True, timeout=300)
+RUN = ["run", "--examples", "20", "--dtype", "float32"]
 
 
 def results(directory):
@@ -40,9 +36,9 @@ def results(directory):
     ],
     ids=["another name", "one of two layers", "no layer", "no configuration"],
 )
-def test_what_is_not_offered_is_not_proven(source, arguments, says, tmp_path):
+def test_what_is_not_offered_is_not_proven(source, arguments, says, tmp_path, command):
     (tmp_path / "mine.py").write_text(source)
-    result = run(tmp_path, "--target", "mine.py", *arguments)
+    result = command(*RUN, "--target", "mine.py", *arguments, cwd=tmp_path)
     assert result.returncode == 1, result.stderr
     assert all(words in result.stdout for words in says), result.stdout
     assert "everything conforms" not in result.stdout
@@ -51,11 +47,11 @@ def test_what_is_not_offered_is_not_proven(source, arguments, says, tmp_path):
     assert all(words in page for words in says)
 
 
-def test_a_target_that_cannot_be_loaded_is_a_row_and_the_others_are_judged(tmp_path):
+def test_a_target_that_cannot_be_loaded_is_a_row_and_the_others_are_judged(tmp_path, command):
     (tmp_path / "mine.py").write_text(RELU + "relu = right")
     (tmp_path / "broken.py").write_text("raise RuntimeError('no such luck')")
     both = ["--target", "broken.py", "--target", "mine.py", "--layers", "relu", "--junit", "junit.xml"]
-    result = run(tmp_path, *both)
+    result = command(*RUN, *both, cwd=tmp_path)
     assert result.returncode == 1, result.stderr
     assert "no such luck" in result.stdout
     assert "everything conforms" not in result.stdout
@@ -64,12 +60,12 @@ def test_a_target_that_cannot_be_loaded_is_a_row_and_the_others_are_judged(tmp_p
     suites = {suite.get("name"): suite for suite in ElementTree.parse(tmp_path / "junit.xml").getroot()}
     assert (suites["broken.py"].get("errors"), suites["mine.py"].get("errors")) == ("1", "0")
     (tmp_path / "broken.py").write_text(RELU + "relu = right")
-    assert run(tmp_path, *both).returncode == 0
+    assert command(*RUN, *both, cwd=tmp_path).returncode == 0
 
 
-def test_the_only_target_that_cannot_be_loaded_is_one_line(tmp_path):
+def test_the_only_target_that_cannot_be_loaded_is_one_line(tmp_path, command):
     (tmp_path / "broken.py").write_text("raise RuntimeError('no such luck')")
-    result = run(tmp_path, "--target", "broken.py")
+    result = command(*RUN, "--target", "broken.py", cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
     assert len(result.stderr.splitlines()) == 1
     assert "no such luck" in result.stderr
@@ -81,7 +77,7 @@ def test_an_interrupted_run_does_not_say_that_everything_conforms(tmp_path):
         RELU + "import time\nrelu = right\ndef tanh(x):\n    open('started', 'w').close()\n    time.sleep(60)"
     )
     process = subprocess.Popen(
-        [*COMMAND, "--target", "mine.py", "--layers", "relu,tanh", "--jobs", "1"],
+        [sys.executable, "-c", "from oracle.cli import main; main()", *RUN, "--target", "mine.py", "--layers", "relu,tanh", "--jobs", "1"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
