@@ -7,12 +7,12 @@
 (array([0., 2.]), (array([ 0., 10.]),))
 
 ``impl.functional`` holds the rules, ``impl.nn`` modules, ``impl.graph`` computation graphs, ``impl.optim`` optimisers,
-``impl.models`` the documents' networks, ``impl.data`` and ``impl.train`` the rest of training.
+``impl.models`` the documents' networks, and ``impl.data`` and ``impl.train`` the rest of training.
 """
 
 from impl import functional
 from impl.rule import Rule, rule
 
-from impl import nn, optim, graph, models  # isort: skip  # they are made of the rules
+from impl import nn, optim, graph, models  # isort: skip  # these are made of the rules
 
 __all__ = ["Rule", "functional", "graph", "models", "nn", "optim", "rule"]

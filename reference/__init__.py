@@ -1,8 +1,8 @@
-"""What the five documents claim, restated: one module a document.
+"""Restate the claims of the five documents. There is one module per document.
 
-``CLAIMS`` are all claims in reading order. ``AS_WRITTEN`` are the documents' layers, slips included, each from the first
-document that describes it; ``backproof run --target reference`` tries them. Every module has its own ``AS_WRITTEN`` and
-``CORRECTED``, which are targets as well: ``--target reference.convnet_assignment:AS_WRITTEN``.
+``CLAIMS`` has all claims in reading order. ``AS_WRITTEN`` has the layers of the documents, with their slips, each from the
+first document that describes it; ``backproof run --target reference`` judges them. Every module has its own ``AS_WRITTEN``
+and ``CORRECTED``, which are targets too: ``--target reference.convnet_assignment:AS_WRITTEN``.
 """
 
 from reference import (

@@ -1,6 +1,6 @@
-"""Document 001, "Back-propagation in CNNs": what it claims.
+"""Restate the claims of document 001, "Back-propagation in CNNs".
 
-The gradients of pooling and convolution on worked examples, with the numbers that PyTorch printed for them.
+The document works out the gradients of pooling and convolution on examples, with the numbers that PyTorch printed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, LayerFunction, constant, gradient, offered, one, value
+from reference.claim import Claim, LayerFunction, constant, gradient, one, require, value
 
 Array = Any
 
 
 def image(rows: Any) -> Array:
-    """One image of one channel."""
+    """Return one image with one channel."""
     return np.array(rows, np.float64)[None, None]
 
 
@@ -26,12 +26,12 @@ CONVOLVED = image([[19, 25], [37, 43]])
 
 
 def ring(delta: Array) -> Array:
-    """A ring of zeros, one wide, around the last two axes."""
+    """Put a ring of zeros, one wide, around the last two axes."""
     return np.pad(delta, [(0, 0)] * (delta.ndim - 2) + [(1, 1), (1, 1)])
 
 
 def star(a: Array, w: Array) -> Array:
-    """The document's *: windows times kernel, summed, without turning the kernel."""
+    """Compute the document's *: multiply each window by the kernel and sum. The kernel is not rotated."""
     rows, columns = a.shape[-2] - w.shape[-2] + 1, a.shape[-1] - w.shape[-1] + 1
     out = np.zeros((max(rows, 0), max(columns, 0)))
     for i, j in np.ndindex(out.shape):
@@ -40,28 +40,28 @@ def star(a: Array, w: Array) -> Array:
 
 
 def rot180(w: Array) -> Array:
-    """The last two axes turned by 180 degrees."""
+    """Rotate the last two axes by 180 degrees."""
     return w[..., ::-1, ::-1]
 
 
 def error_before(x: Array, w: Array, dy: Array) -> Array:
-    """delta * rot180(W) with the ring of zeros of the example."""
+    """Compute delta * rot180(W) with one ring of zeros, as in the example."""
     return star(ring(dy), rot180(w))
 
 
 def error_before_padded(x: Array, w: Array, dy: Array) -> Array:
-    """The same with as many zeros as the kernel's size less one."""
+    """Compute delta * rot180(W); the number of rings of zeros is the size of the kernel minus one."""
     sides = [(0, 0), (0, 0), *[(n - 1, n - 1) for n in w.shape[2:]]]
     return star(np.pad(dy, sides), rot180(w))
 
 
 def weight_gradient(x: Array, w: Array, dy: Array) -> Array:
-    """rot180(delta * a), delta with the ring of zeros of the example."""
+    """Compute rot180(delta * a), with one ring of zeros around delta, as in the example."""
     return rot180(star(ring(dy), x))
 
 
 def weight_gradient_direct(x: Array, w: Array, dy: Array) -> Array:
-    """a * delta, for any size of kernel."""
+    """Compute a * delta, which is right for every size of kernel."""
     return star(x, dy)
 
 
@@ -72,7 +72,7 @@ def _entries(x: Array, dy: Array, places: list[Any]) -> Array:
 
 
 _LEFT = ((1, 1), (1, 2), (2, 1), (2, 2))
-# For each weight the four (delta, a) pairs that are printed.
+# The four (delta, a) pairs that the document prints for each weight.
 PRINTED = {
     (1, 1): list(zip(_LEFT, ((1, 1), (1, 2), (2, 1), (2, 2)), strict=True)),
     (1, 2): list(zip(_LEFT, ((1, 2), (1, 3), (2, 2), (1, 2)), strict=True)),
@@ -86,7 +86,7 @@ RIGHT = PRINTED | {
 
 
 def one_weight(place: tuple[int, int], table: dict[Any, Any]) -> Any:
-    """The printed sum for one weight; the other weights are masked."""
+    """Return the printed sum for one weight. The other weights are masked."""
 
     def says(x: Array, w: Array, dy: Array) -> Array:
         dw = np.ma.masked_all((1, 1, 2, 2))
@@ -97,7 +97,7 @@ def one_weight(place: tuple[int, int], table: dict[Any, Any]) -> Any:
 
 
 def one_input(place: tuple[int, int]) -> Any:
-    """The printed sum for a11 or a22; the others are masked."""
+    """Return the printed sum for a11 or a22. The other inputs are masked."""
 
     def says(x: Array, w: Array, dy: Array) -> Array:
         (w11, w12), (w21, w22) = w[0, 0]
@@ -112,7 +112,7 @@ def one_input(place: tuple[int, int]) -> Any:
 
 
 def windows_written(x: Array, w: Array) -> Array:
-    """z11 to z22 of the example, entry by entry."""
+    """Compute z11 to z22 of the example, entry by entry."""
     a, k = x[0, 0], w[0, 0]
     return image([
         [a[i, j] * k[0, 0] + a[i, j + 1] * k[0, 1] + a[i + 1, j] * k[1, 0] + a[i + 1, j + 1] * k[1, 1] for j in (0, 1)]
@@ -121,10 +121,10 @@ def windows_written(x: Array, w: Array) -> Array:
 
 
 def convolution_layer(x: Array, w: Array, b: Array = None, **options: Any) -> tuple[Array, Any]:
-    """One image, one channel, one kernel: a * W + b, its gradients by the document's formulas."""
-    offered(x.ndim == 4 and x.shape[:2] == (1, 1) and w.shape[:2] == (1, 1), "more than one image, channel or kernel")
+    """Compute a * W + b for one image, one channel and one kernel, and its gradients by the document's formulas."""
+    require(x.ndim == 4 and x.shape[:2] == (1, 1) and w.shape[:2] == (1, 1), "more than one image, channel or kernel")
     plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-    offered(all(one(v) in (plain[k], "valid") for k, v in options.items()), "stride, padding or dilation")
+    require(all(one(v) in (plain[k], "valid") for k, v in options.items()), "stride, padding or dilation")
     if b is not None and b.shape != (1,):
         raise ValueError("b does not fit")
     if any(n < k for n, k in zip(x.shape[2:], w.shape[2:], strict=True)):
@@ -141,10 +141,10 @@ def convolution_layer(x: Array, w: Array, b: Array = None, **options: Any) -> tu
 def _pool(x: Array, kernel_size: Any, stride: Any, forward: Any, share: Any, adding: bool) -> tuple[Array, Any]:
     kernel_size = one(kernel_size)
     stride = kernel_size if stride is None else one(stride)
-    offered(isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "window by axis")
+    require(isinstance(kernel_size, int) and isinstance(stride, int) and stride > 0, "a window or stride per axis")
     if min(x.shape[2:]) < kernel_size:
         raise ValueError("the window is larger than the image")
-    offered(not np.isnan(x).any(), "NaN")
+    require(not np.isnan(x).any(), "NaN")
     y = np.zeros((*x.shape[:2], *((n - kernel_size) // stride + 1 for n in x.shape[2:])), x.dtype)
 
     def window(n: int, c: int, i: int, j: int) -> tuple[Any, ...]:
@@ -182,8 +182,8 @@ def max_pool2d(
     ceil_mode: bool = False,
     adding: bool = False,
 ) -> tuple[Array, Any]:
-    """Upsampling: the gradient of a window is placed where its largest element was."""
-    offered(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
+    """Pool by maximum. The pullback writes the gradient of a window at the place of its largest element."""
+    require(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
     return _pool(x, kernel_size, stride, np.max, _at_the_largest, adding)
 
 
@@ -197,23 +197,23 @@ def avg_pool2d(
     count_include_pad: bool = True,
     adding: bool = False,
 ) -> tuple[Array, Any]:
-    """Upsampling: the gradient of a window, divided by its size, is put at all of its places."""
-    offered(one(padding) == 0 and not ceil_mode, "padding")
+    """Pool by average. The pullback writes the gradient of a window, divided by its size, at all of its places."""
+    require(one(padding) == 0 and not ceil_mode, "padding")
     return _pool(x, kernel_size, stride, np.mean, _equally, adding)
 
 
 def max_pool2d_adding(x: Array, **configuration: Any) -> tuple[Array, Any]:
-    """The gradient is added there."""
+    """Pool by maximum. The pullback adds the gradients of windows that overlap."""
     return max_pool2d(x, **configuration, adding=True)
 
 
 def avg_pool2d_adding(x: Array, **configuration: Any) -> tuple[Array, Any]:
-    """The shares are added there."""
+    """Pool by average. The pullback adds the shares of windows that overlap."""
     return avg_pool2d(x, **configuration, adding=True)
 
 
 def chain(weights: Array, x: float) -> Array:
-    """dz/dw_i = dz/da_{i+1} da_{i+1}/dw_i along a chain of scalar layers a_{i+1} = tanh(w_i a_i), z the last."""
+    """Compute dz/dw_i = dz/da_{i+1} da_{i+1}/dw_i for scalar layers a_{i+1} = tanh(w_i a_i); z is the last output."""
     a = [x]
     for w in weights:
         a.append(np.tanh(w * a[-1]))
@@ -226,7 +226,7 @@ def chain(weights: Array, x: float) -> Array:
 
 
 def lost(**given: Any) -> Array:
-    """Part of the gradient is lost on the way back: less arrives than was sent."""
+    """Say yes (1.0): part of the gradient is lost in the backward pass."""
     return np.array(1.0)
 
 
@@ -251,8 +251,9 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dnn-chain",
         "DNN",
-        "A layer's weight gradient is the gradient at its output times the output's derivative by the "
-        "weight, and so on from the last layer to the first.",
+        "The gradient of a layer's weight is the gradient at the layer's output times the derivative "
+        "of that output with respect to the weight. This is repeated from the last layer to the "
+        "first.",
         formula="dz/dw_i = dz/da_{i+1} da_{i+1}/dw_i",
         question="the gradients of a chain of tanh layers",
         says=chain,
@@ -262,38 +263,42 @@ CLAIMS: tuple[Claim, ...] = (
         "001/dnn-updating",
         "DNN",
         "Training algorithms differ mainly in how they update the weights.",
-        why_not="a remark about algorithms in general",
+        why_not="it is a remark about algorithms in general",
     ),
     Claim(
         "001/new-layers",
         "what a CNN adds",
-        "For both new kinds of layer it is enough to find the derivative of the output by the weights.",
-        why_not="a remark; the same text says that pooling has no weights and finds the derivative by its input",
+        "For both new kinds of layer, it is enough to find the derivative of the output with respect to the weights.",
+        why_not="it is a remark; the same text says that pooling has no weights, and it finds the derivative "
+        "with respect to the input",
     ),
     Claim(
         "001/pool-lost",
         "the gradient of pooling",
-        "As data is lost going forward, gradient is lost going back.",
+        "The forward pass loses data, so the backward pass loses part of the gradient.",
         layer="max_pool2d",
-        question="whether a pooling's gradient loses part of what was sent",
+        question="whether the pullback of a pooling loses a part of the gradient",
         says=lost,
         examples=({"x": (1, 1, 2, 2), "kernel_size": 2}, {"x": (1, 1, 4, 4), "kernel_size": 2}),
         corrected=lambda **given: np.array(0.0),
-        correction="All of it arrives: max pooling sends it to one place of each window, average pooling shares it; the sum "
-        "stays.",
-        consequence="A reader scales the gradient, or looks for a loss that is not there.",
+        correction="All of the gradient arrives. Max pooling sends it to one place in each window, and average "
+        "pooling shares it out; the sum does not change.",
+        consequence="A reader scales the gradient, or looks for a loss that does not exist.",
     ),
     Claim(
         "001/pool-max",
         "pooling: theory",
-        "Max pooling: each gradient is put at the place of its window's largest element, the others are 0.",
+        "In max pooling, each gradient is put at the place of the largest element of its window. All "
+        "other places get 0.",
         layer="max_pool2d",
         question="dx of max_pool2d",
         says=gradient(max_pool2d),
         examples=OVERLAPPING,
         corrected=gradient(max_pool2d_adding),
-        correction="Where windows overlap an element may win several: the gradients are added.",
-        consequence="With a stride below the window's size all but the last window's gradient is overwritten.",
+        correction="If windows overlap, one element can be the largest of several windows. Then its gradients "
+        "are added.",
+        consequence="If the stride is smaller than the window, only the gradient of the last window remains. The "
+        "others are overwritten.",
         condition="the windows do not overlap",
         under=APART,
         tried=True,
@@ -301,14 +306,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/pool-average",
         "pooling: theory",
-        "Average pooling: each gradient, divided by the window's size, is put at all of its places.",
+        "In average pooling, each gradient is divided by the size of its window and put at all places of that window.",
         layer="avg_pool2d",
         question="dx of avg_pool2d",
         says=gradient(avg_pool2d),
         examples=OVERLAPPING,
         corrected=gradient(avg_pool2d_adding),
-        correction="Where windows overlap the shares are added.",
-        consequence="With a stride below the window's size all but the last window's share is overwritten.",
+        correction="If windows overlap, the shares are added.",
+        consequence="If the stride is smaller than the window, only the share of the last window remains. The "
+        "others are overwritten.",
         condition="the windows do not overlap",
         under=APART,
         tried=True,
@@ -316,7 +322,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/pool-restored",
         "pooling: theory",
-        "The 2 x 2 gradient is first restored to 4 x 4, as 1 2 3 4 in the middle: each number lies in its own window.",
+        "First, the 2 x 2 gradient is restored to 4 x 4, with 1 2 3 4 in the middle. Each number lies"
+        " in its own window.",
         layer="avg_pool2d",
         formula="[0 0 0 0; 0 1 2 0; 0 3 4 0; 0 0 0 0]",
         question="the sums of a gradient's windows",
@@ -326,7 +333,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/pool-max-example",
         "pooling: theory",
-        "With all maxima top left, [1 2; 3 4] becomes [1 0 2 0; 0 0 0 0; 3 0 4 0; 0 0 0 0].",
+        "If every maximum is at the top left, [1 2; 3 4] becomes [1 0 2 0; 0 0 0 0; 3 0 4 0; 0 0 0 0].",
         layer="max_pool2d",
         question="dx of max_pool2d",
         says=constant(image([[1, 0, 2, 0], [0] * 4, [3, 0, 4, 0], [0] * 4]).tolist()),
@@ -335,7 +342,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/pool-average-example",
         "pooling: theory",
-        "By average pooling [1 2; 3 4] becomes quarters of each.",
+        "In average pooling, each number of [1 2; 3 4] becomes four quarters of itself.",
         layer="avg_pool2d",
         question="dx of avg_pool2d",
         says=constant(PLACED_AVERAGE.tolist()),
@@ -353,7 +360,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/max-gradient-printed",
         "pooling: max",
-        "Its gradient, with the result sent back, has 5 7 13 15 at their places.",
+        "If the result is used as the gradient of the output, the gradient of the input has 5 7 13 15"
+        " at the places of the maxima.",
         layer="max_pool2d",
         question="dx of max_pool2d",
         says=constant(image([[0] * 4, [0, 5, 0, 7], [0] * 4, [0, 13, 0, 15]]).tolist()),
@@ -371,7 +379,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/average-gradient-printed",
         "pooling: average",
-        "Its gradient, with the result sent back, is 0.625 1.125 2.625 3.125, each four times.",
+        "If the result is used as the gradient of the output, the gradient of the input is 0.625 "
+        "1.125 2.625 3.125, each four times.",
         layer="avg_pool2d",
         question="dx of avg_pool2d",
         says=constant(image([[0.625, 0.625, 1.125, 1.125]] * 2 + [[2.625, 2.625, 3.125, 3.125]] * 2).tolist()),
@@ -380,14 +389,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/runs",
         "pooling: max",
-        "The listings run: integers from arange are given requires_grad.",
-        why_not="needs the PyTorch 0.3 of its day, where arange gave floats; today it gives integers, which cannot require a "
-        "gradient (its printed results are claims of their own)",
+        "The listings run. They set requires_grad on integers from arange.",
+        why_not="the listings need PyTorch 0.3, in which arange returned floats; today it returns integers, "
+        "which cannot require a gradient (the printed results are separate claims)",
     ),
     Claim(
         "001/forward",
         "convolution: dx",
-        "The layer is a^l = sigma(a^{l-1} * W + b), * moving the kernel over the image without turning it.",
+        "The layer is a^l = sigma(a^{l-1} * W + b). The operation * moves the kernel over the image "
+        "and does not rotate it.",
         layer="conv2d",
         question="y of conv2d",
         says=value(convolution_layer),
@@ -396,15 +406,17 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/delta",
         "convolution: dx",
-        "The error before is delta * rot180(W), delta with one ring of zeros as in the example, times sigma'.",
+        "The error of the layer before is delta * rot180(W) times sigma', and delta gets one ring of "
+        "zeros, as in the example.",
         layer="conv2d",
         formula="delta^{l-1} = delta^l * rot180(W^l) . sigma'(z^{l-1})",
         question="dx of conv2d",
         says=error_before,
         examples=(*SMALL, *OTHER_KERNELS),
         corrected=error_before_padded,
-        correction="As many rings of zeros as the kernel's size less one; one belongs to a 2 x 2 kernel.",
-        consequence="With a 3 x 3 kernel the result is two places too small each way.",
+        correction="The number of rings of zeros is the size of the kernel minus one. One ring is right for a 2 "
+        "x 2 kernel.",
+        consequence="With a 3 x 3 kernel, the result is two places too small in each direction.",
         condition="the kernel is 2 x 2",
         under=(*SMALL, {"x": (1, 1, 5, 4), "w": (1, 1, 2, 2)}),
     ),
@@ -431,7 +443,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/matrix",
         "convolution: dx",
-        "The ringed delta under [w22 w21; w12 w11] gives all nine.",
+        "If the kernel [w22 w21; w12 w11] moves over delta with its ring of zeros, the result has all nine gradients.",
         layer="conv2d",
         question="dx of conv2d",
         says=error_before,
@@ -440,7 +452,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/forward-printed",
         "convolution: dx",
-        "0 to 8 under the kernel 0 to 3 gives 19 25 37 43.",
+        "The image 0 to 8 with the kernel 0 to 3 gives 19 25 37 43.",
         layer="conv2d",
         question="y of conv2d",
         says=constant(CONVOLVED.tolist()),
@@ -449,7 +461,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dx-printed",
         "convolution: dx",
-        "With the result sent back the image's gradient is 0 19 25, 38 144 118, 74 197 129.",
+        "If the result is used as the gradient of the output, the gradient of the image is 0 19 25, "
+        "38 144 118, 74 197 129.",
         layer="conv2d",
         question="dx of conv2d",
         says=constant(image([[0, 19, 25], [38, 144, 118], [74, 197, 129]]).tolist()),
@@ -458,7 +471,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dx-equation",
         "convolution: dx",
-        "The same by the ringed [19 25; 37 43] under [3 2; 1 0].",
+        "The kernel [3 2; 1 0] over [19 25; 37 43] with its ring of zeros gives the same numbers.",
         layer="conv2d",
         question="dx of conv2d",
         says=lambda x, w, b, dy: star(ring(image([[19, 25], [37, 43]])), image([[3, 2], [1, 0]])),
@@ -467,22 +480,23 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dw",
         "convolution: dw",
-        "The weight gradient is rot180(delta * a), delta ringed as in the example.",
+        "The gradient of the weights is rot180(delta * a), and delta gets one ring of zeros, as in the example.",
         layer="conv2d",
         formula="dJ/dW = rot180(delta^l * a^{l-1})",
         question="dw of conv2d",
         says=weight_gradient,
         examples=(*SMALL, *OTHER_KERNELS),
         corrected=weight_gradient_direct,
-        correction="a * delta, which needs no zeros and no turning, for any size; the ring of one fits a 2 x 2 kernel.",
-        consequence="With another kernel the result has the wrong size.",
+        correction="a * delta is right for every size and needs neither zeros nor rotation. One ring of zeros is"
+        " right only for a 2 x 2 kernel.",
+        consequence="With a kernel of another size, the result has the wrong size.",
         condition="the kernel is 2 x 2",
         under=(*SMALL, {"x": (1, 1, 5, 4), "w": (1, 1, 2, 2)}),
     ),
     Claim(
         "001/z",
         "convolution: dw",
-        "z11 to z22, written out.",
+        "The document writes out z11 to z22.",
         layer="conv2d",
         question="y of conv2d",
         says=windows_written,
@@ -491,7 +505,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dw11",
         "convolution: dw",
-        "The gradient of w11, written out.",
+        "The document writes out the gradient of w11.",
         layer="conv2d",
         formula="delta11 a11 + delta12 a12 + delta21 a21 + delta22 a22",
         question="dw of conv2d",
@@ -501,7 +515,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dw12",
         "convolution: dw",
-        "The gradient of w12, written out.",
+        "The document writes out the gradient of w12.",
         layer="conv2d",
         formula="delta11 a12 + delta12 a13 + delta21 a22 + delta22 a12",
         question="dw of conv2d",
@@ -514,7 +528,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dw21",
         "convolution: dw",
-        "The gradient of w21, written out.",
+        "The document writes out the gradient of w21.",
         layer="conv2d",
         formula="delta11 a21 + delta12 a22 + delta21 a31 + delta22 a32",
         question="dw of conv2d",
@@ -524,20 +538,20 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dw22",
         "convolution: dw",
-        "The gradient of w22, written out.",
+        "The document writes out the gradient of w22.",
         layer="conv2d",
         formula="delta11 a22 + delta12 a23 + delta32 a21 + delta33 a22",
         question="dw of conv2d",
         says=one_weight((2, 2), PRINTED),
         examples=SMALL,
         corrected=one_weight((2, 2), RIGHT),
-        correction="The last two terms are delta21 a32 + delta22 a33: the indices have changed places.",
-        consequence="delta is 2 x 2: there is no delta32 and no delta33.",
+        correction="The last two terms are delta21 a32 + delta22 a33. The document swapped the indices.",
+        consequence="delta is 2 x 2, so delta32 and delta33 do not exist.",
     ),
     Claim(
         "001/dw-matrix",
         "convolution: dw",
-        "The ringed delta under a gives [dw22 dw21; dw12 dw11].",
+        "If a moves as the kernel over delta with its ring of zeros, the result is [dw22 dw21; dw12 dw11].",
         layer="conv2d",
         question="dw of conv2d",
         says=weight_gradient,
@@ -546,7 +560,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dw-printed",
         "convolution: dw",
-        "With the result sent back the kernel's gradient is 308 432 680 804.",
+        "If the result is used as the gradient of the output, the gradient of the kernel is 308 432 680 804.",
         layer="conv2d",
         question="dw of conv2d",
         says=constant(image([[308, 432], [680, 804]]).tolist()),
@@ -555,7 +569,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/dw-equation",
         "convolution: dw",
-        "The ringed [19 25; 37 43] under 0 to 8 is 804 680 432 308, which is this turned.",
+        "The image 0 to 8 as the kernel over [19 25; 37 43] with its ring of zeros gives 804 680 432 "
+        "308. These are the same numbers, rotated by 180 degrees.",
         layer="conv2d",
         question="dw of conv2d",
         says=lambda x, w, b, dy: rot180(image([[804, 680], [432, 308]])),
@@ -564,7 +579,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/db",
         "bias",
-        "The bias' gradient is the sum of delta.",
+        "The gradient of the bias is the sum of delta.",
         layer="conv2d",
         formula="dJ/db = sum_uv delta_uv",
         question="db of conv2d",
@@ -574,7 +589,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "001/db-printed",
         "bias",
-        "With the result sent back it is 124 = 19 + 25 + 37 + 43.",
+        "If the result is used as the gradient of the output, the gradient of the bias is 124 = 19 + 25 + 37 + 43.",
         layer="conv2d",
         question="db of conv2d",
         says=constant([124.0]),

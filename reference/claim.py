@@ -1,4 +1,4 @@
-"""A claim: one checkable thing that a document says, restated, and what it takes to judge it."""
+"""Restate what a document says in one place, so that the oracle can judge it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,25 @@ LayerFunction = Callable[..., tuple[Any, Callable[[Any], tuple[Any, ...]]]]
 
 @dataclass(frozen=True)
 class Claim:
-    """What a document says in one place.
+    """A claim: one thing that a document says in one place.
 
-    ``question`` is what the judge is asked: ``"dx of conv2d"`` (an output, a gradient or ``shape``, of a layer), or the
-    name of one of the judge's own questions. ``says(**given)`` is what the document gives for the arguments of an
-    example, its slips included. An array of an example may be given as its shape: the judge draws it. ``examples`` go
-    from the smallest up, so that the first that fails is worth reading.
+    A claim that can be checked has these fields:
 
-    For a claim that fails: ``corrected(**given)`` is what should stand there and ``correction`` says it in words;
-    ``consequence`` is what happens to a reader who follows the document; where ``condition`` names when the claim does
-    hold, ``under`` are examples of that. ``tried`` where the slip is part of the document's layer as a program, so that
-    the trial of that layer meets it. A claim that nobody can check has ``why_not`` and no question.
+    - ``question`` is what the oracle must answer: ``"dx of conv2d"`` (an output, a gradient or the ``shape`` of a layer's
+      value), or the name of a question in ``oracle.documents.questions``.
+    - ``says(**given)`` returns the document's answer for the arguments of an example, with the document's slips.
+    - ``examples`` are the arguments to try, from small to large, so that the first that fails is easy to read. A tuple of
+      integers in the place of an array is a shape: the judge draws an array of that shape. A list is a list.
+
+    A claim that fails also has these fields:
+
+    - ``corrected(**given)`` returns the right answer, and ``correction`` says in words what the document should say.
+    - ``consequence`` says what happens to a reader who follows the document.
+    - ``condition`` says when the claim holds, if there is such a condition, and ``under`` are examples of it.
+    - ``tried`` is true if the slip is also in the document's program of the layer, so that a run finds it too.
+
+    A claim that nobody can check has no question, and ``why_not`` says why. ``condition`` and ``why_not`` are clauses that
+    continue the sentences "It holds if ..." and "It cannot be checked: ...".
     """
 
     id: str
@@ -45,12 +53,12 @@ class Claim:
 
     @property
     def document(self) -> str:
-        """The document's number, as ``000``."""
+        """The number of the document, for example ``000``."""
         return self.id.partition("/")[0]
 
 
 def value(layer: LayerFunction) -> Callable[..., Any]:
-    """The value of a document's layer, as an answer to ``y of ...``."""
+    """Answer ``y of ...`` with the value of a document's layer."""
 
     def says(dy: Any = None, **given: Any) -> Any:
         y = layer(**given)[0]
@@ -60,7 +68,7 @@ def value(layer: LayerFunction) -> Callable[..., Any]:
 
 
 def gradient(layer: LayerFunction, place: int = 0) -> Callable[..., Any]:
-    """One cotangent of a document's layer, as an answer to ``dx of ...``; place counts the arrays."""
+    """Answer ``dx of ...`` with one cotangent of a document's layer; ``place`` is the place of its array."""
 
     def says(dy: Any, **given: Any) -> Any:
         return layer(**given)[1](dy)[place]
@@ -69,7 +77,7 @@ def gradient(layer: LayerFunction, place: int = 0) -> Callable[..., Any]:
 
 
 def constant(answer: Any) -> Callable[..., Any]:
-    """What a document prints, whatever it is asked."""
+    """Give the same answer to every example: what the document prints."""
 
     def says(**given: Any) -> Any:
         return np.asarray(answer, np.float64) if isinstance(answer, (list, float, int)) else answer
@@ -78,14 +86,14 @@ def constant(answer: Any) -> Callable[..., Any]:
 
 
 def one(option: Any) -> Any:
-    """An option given by axis and side, as the one number that all of them are; anything else as it is."""
+    """Return the number that an option has on every axis and side. If they differ, return the option itself."""
     flat = option
     while isinstance(flat, (list, tuple)) and flat and all(v == flat[0] for v in flat):
         flat = flat[0]
     return option if isinstance(flat, (list, tuple)) else flat
 
 
-def offered(condition: bool, what: str) -> None:
-    """Raise NotImplementedError where a document's layer is asked for what the document does not describe."""
+def require(condition: bool, what: str) -> None:
+    """Raise NotImplementedError unless the condition holds: the document does not describe what is asked for."""
     if not condition:
-        raise NotImplementedError(f"the document has no {what}")
+        raise NotImplementedError(f"the document does not describe {what}")

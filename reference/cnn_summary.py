@@ -1,6 +1,6 @@
-"""Document 002, "Convolutional neural networks, a summary": what it claims.
+"""Restate the claims of document 002, "Convolutional neural networks, a summary".
 
-Its formulas and examples were pictures and are lost; here is what the text around them still says.
+Its formulas and examples were pictures, which are lost. The claims are what the text around the pictures says.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Array = Any
 
 
 def relu(x: Array) -> tuple[Array, Any]:
-    """max(0, x)."""
+    """Compute max(0, x)."""
     return np.maximum(x, 0).astype(x.dtype), lambda dy: (dy * (x > 0),)
 
 
 def identity(x: Array) -> tuple[Array, Any]:
-    """sigma(z) = z, whose derivative is 1."""
+    """Compute sigma(z) = z, whose derivative is 1."""
     return x + 0, lambda dy: (dy * 1,)
 
 
 def windows(x: Array, w: Array, b: Array = None, *, stride: int = 1, padding: int = 0) -> Array:
-    """Places of a window multiplied with the kernel's and summed, over all sub-matrices, plus b."""
+    """Multiply each window by the kernel, sum over all sub-matrices, and add b."""
     wide = np.pad(x, [(0, 0), (0, 0), *[(padding, padding)] * 2])
     rows, columns = ((n - k) // stride + 1 for n, k in zip(wide.shape[2:], w.shape[2:], strict=True))
     y = np.zeros((len(x), len(w), rows, columns))
@@ -40,34 +40,34 @@ def windows(x: Array, w: Array, b: Array = None, *, stride: int = 1, padding: in
 
 
 def turned(w: Array) -> Array:
-    """Upside down, then left to right."""
+    """Flip the kernel upside down, then left to right."""
     return np.fliplr(np.flipud(w))
 
 
 def one_ring(x: Array, w: Array, dy: Array) -> Array:
-    """The error matrix with one ring of zeros, under the turned kernel."""
+    """Convolve the error matrix, with one ring of zeros, with the rotated kernel."""
     return windows(dy, turned(w[0, 0])[None, None], padding=1)
 
 
 def enough_rings(x: Array, w: Array, dy: Array) -> Array:
-    """With as many rings as the kernel's size less one."""
+    """Do the same with the right number of rings: the size of the kernel minus one."""
     return windows(dy, turned(w[0, 0])[None, None], padding=w.shape[2] - 1)
 
 
 def size_divided(x: Array, kernel_size: int) -> Array:
-    """Every k x k elements become one: N / k."""
+    """Return the stated shape: N becomes N / k."""
     return (*x[:2], *(n / kernel_size for n in x[2:]))
 
 
 def size_divided_down(x: Array, kernel_size: int) -> Array:
-    """N / k, rounded down."""
+    """Return the shape with N / k rounded down."""
     return (*x[:2], *(n // kernel_size for n in x[2:]))
 
 
 def batch_gradient_descent(
     gradient_at: Callable[[Array], Array], start: Array, step: float, limit: int, threshold: float
 ) -> tuple[Array, int]:
-    """Steps against the gradient until every parameter moves by less than the threshold, at most limit times."""
+    """Step against the gradient, at most ``limit`` times, until every parameter moves by less than the threshold."""
     parameters = np.asarray(start, np.float64)
     for count in range(1, limit + 1):
         change = step * gradient_at(parameters)
@@ -78,7 +78,7 @@ def batch_gradient_descent(
 
 
 def descent(x: Array, y: Array, step: float, limit: int, threshold: float) -> Array:
-    """Batch gradient descent on half the mean squared error of a linear model; the parameters and the steps taken."""
+    """Minimise half the mean squared error of a linear model. Return the parameters and the number of steps."""
     found, count = batch_gradient_descent(
         lambda w: x.T @ (x @ w - y) / len(x), np.zeros(x.shape[1]), step, limit, threshold
     )
@@ -98,7 +98,6 @@ OVERLAPPING = (
 )
 LETTERS = {"x": np.arange(1.0, 13).reshape(1, 1, 3, 4), "w": np.array([[[[1.0, 10], [100, 1000]]]])}
 LINE = {"x": np.array([[1.0, 0], [1, 1], [1, 2]]), "y": np.array([1.0, 3, 5])}
-_LOST = "the formula was a picture, which is lost; "
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -114,19 +113,19 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/structure",
         "I.1 structure",
-        "Convolution and pooling layers repeat; fully connected layers and a softmax follow.",
-        why_not="a description of an architecture; the picture is lost",
+        "Convolution and pooling layers repeat. Fully connected layers and a softmax follow.",
+        why_not="it describes an architecture, and the picture is lost",
     ),
     Claim(
         "002/convolution-formulas",
         "I.2 convolution",
-        "The integral, the discrete sum, the matrix and the two-dimensional form of a convolution.",
-        why_not=_LOST + "four of them",
+        "The document gives a convolution as an integral, as a discrete sum, as a matrix and in two dimensions.",
+        why_not="the four formulas were pictures, which are lost",
     ),
     Claim(
         "002/not-turned",
         "I.2 convolution",
-        "A CNN's convolution differs a little from the mathematical one: the kernel is not turned.",
+        "The convolution of a CNN differs a little from the mathematical one: the kernel is not rotated.",
         layer="conv2d",
         question="y of conv2d",
         says=windows,
@@ -135,7 +134,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/rank",
         "I.2 convolution",
-        "Where the input is a matrix so is the kernel; where it is a tensor, so is the kernel.",
+        "If the input is a matrix, the kernel is a matrix too. If the input is a tensor, the kernel is a tensor too.",
         layer="conv3d",
         question="shape of conv3d",
         says=constant((1, 1, 2, 2, 2)),
@@ -144,7 +143,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/s00",
         "I.3 convolution layer",
-        "A 3 x 4 input under a 2 x 2 kernel: S00 = aw + bx + ey + fz, then the window moves by one; S is 2 x 3.",
+        "A 2 x 2 kernel on a 3 x 4 input gives S00 = aw + bx + ey + fz. Then the window moves by one, and S is 2 x 3.",
         layer="conv2d",
         formula="S00 = aw + bx + ey + fz",
         question="y of conv2d",
@@ -154,7 +153,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/five",
         "I.3 convolution layer",
-        "A 5 x 5 input under a 3 x 3 kernel, stride 1, gives 3 x 3.",
+        "A 3 x 3 kernel with stride 1 on a 5 x 5 input gives 3 x 3.",
         layer="conv2d",
         question="shape of conv2d",
         says=constant((1, 1, 3, 3)),
@@ -163,7 +162,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/rgb",
         "I.3 convolution layer",
-        "Three 5 x 5 matrices padded to 7 x 7, two 3 x 3 x 3 kernels, stride 2: 3 x 3 x 2.",
+        "Three 5 x 5 matrices, padded to 7 x 7, and two 3 x 3 x 3 kernels with stride 2 give 3 x 3 x 2.",
         layer="conv2d",
         question="shape of conv2d",
         says=constant((1, 2, 3, 3)),
@@ -172,7 +171,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/rgb-sum",
         "I.3 convolution layer",
-        "The sub-matrices are convolved, the results added, and the bias on top.",
+        "Each sub-matrix is convolved, the results are added, and then the bias is added.",
         layer="conv2d",
         question="y of conv2d",
         says=windows,
@@ -181,13 +180,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/rgb-formula",
         "I.3 convolution layer",
-        "s(i, j) as a sum over the n_in input matrices.",
-        why_not=_LOST + "the sentence that explains it is a claim of its own",
+        "The document gives s(i, j) as a sum over the n_in input matrices.",
+        why_not="the formula was a picture, which is lost; the sentence that explains it is a separate claim",
     ),
     Claim(
         "002/relu-zero",
         "I.3 convolution layer",
-        "After it ReLU makes the elements below 0 into 0.",
+        "After the convolution, ReLU sets every element below 0 to 0.",
         layer="relu",
         question="y of relu",
         says=lambda x: np.where(x < 0, 0, x),
@@ -196,7 +195,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/pool-max",
         "I.4 pooling layer",
-        "Each region becomes its largest element.",
+        "Max pooling replaces each region by its largest element.",
         layer="max_pool2d",
         question="y of max_pool2d",
         says=value(largest_upsampled),
@@ -205,7 +204,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/pool-average",
         "I.4 pooling layer",
-        "Or its average.",
+        "Average pooling replaces each region by its average.",
         layer="avg_pool2d",
         question="y of avg_pool2d",
         says=value(average_upsampled),
@@ -214,7 +213,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/pool-example",
         "I.4 pooling layer",
-        "2 x 2 regions with stride 2 make 2 x 2 of 4 x 4.",
+        "Pooling with 2 x 2 regions and stride 2 turns 4 x 4 into 2 x 2.",
         layer="max_pool2d",
         question="shape of max_pool2d",
         says=constant((1, 1, 2, 2)),
@@ -229,18 +228,18 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/structure-again",
         "II.1 structure again",
-        "A CNN consists of an output layer, convolutions with ReLU, poolings, "
-        "fully connected layers, and the output layer with softmax.",
+        "A CNN consists of an output layer, convolutions with ReLU, poolings, fully connected layers,"
+        " and the output layer with softmax.",
         question="the parts of a CNN",
         says=lambda: ("output", "convolution", "pooling", "fully connected", "output"),
         corrected=lambda: ("input", "convolution", "pooling", "fully connected", "output"),
-        correction="The first is the input layer, as in I.1.",
-        consequence="The output layer is listed twice, the input never.",
+        correction="The first layer is the input layer, as in I.1.",
+        consequence="The list names the output layer twice and never names the input layer.",
     ),
     Claim(
         "002/kernels",
         "II.2 input to convolution",
-        "With K kernels the next layer has K matrices.",
+        "With K kernels, the next layer has K matrices.",
         layer="conv2d",
         question="shape of conv2d",
         says=lambda x, w: (x[0], w[0], x[2] - w[2] + 1, x[3] - w[3] + 1),
@@ -249,7 +248,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/padding",
         "II.2 input to convolution",
-        "P rings of zeros are put around, and the kernel moves S pixels a step.",
+        "P rings of zeros are put around the input, and the kernel moves by S pixels per step.",
         layer="conv2d",
         question="y of conv2d",
         says=windows,
@@ -261,13 +260,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/forward-formula",
         "II.2 input to convolution",
-        "a^2 = sigma(z^2) of a convolution.",
-        why_not=_LOST + "its parts are claims of their own",
+        "The document gives the forward pass of a convolution as a^2 = sigma(z^2).",
+        why_not="the formula was a picture, which is lost; its parts are separate claims",
     ),
     Claim(
         "002/hidden",
         "II.3 hidden to convolution",
-        "M input matrices need kernels of M sub-matrices, convolved one by one and added.",
+        "M input matrices need kernels with M sub-matrices. Each sub-matrix is convolved, and the results are added.",
         layer="conv2d",
         question="y of conv2d",
         says=windows,
@@ -276,14 +275,14 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/hidden-formula",
         "II.3 hidden to convolution",
-        "The two forms of the forward pass.",
-        why_not=_LOST.rstrip("; "),
+        "The document gives two forms of the forward pass.",
+        why_not="the formulas were pictures, which are lost",
     ),
     Claim(
         "002/pool-size-formula",
         "II.4 hidden to pooling",
-        "N x N matrices pooled by k x k have the size ...",
-        why_not=_LOST + "what I.4 says of it is the next claim",
+        "The document gives a formula for the size of N x N matrices after k x k pooling.",
+        why_not="the formula was a picture, which is lost; the next claim is what I.4 says about the size",
     ),
     Claim(
         "002/pool-size",
@@ -295,33 +294,33 @@ CLAIMS: tuple[Claim, ...] = (
         says=size_divided,
         examples=({"x": (1, 1, 3, 3), "kernel_size": 2},),
         corrected=size_divided_down,
-        correction="N / k rounded down: a rest smaller than k is left out.",
-        consequence="For sizes that k does not divide the announced shape does not exist.",
+        correction="The size is N / k, rounded down: a remainder smaller than k is left out.",
+        consequence="If k does not divide N, the stated shape does not exist.",
         condition="k divides N",
         under=tuple({"x": (1, 1, n, n), "kernel_size": k} for n, k in ((2, 2), (6, 3), (3, 1))),
     ),
     Claim(
         "002/fully-connected",
         "II.5 hidden to fully connected",
-        "a^l = sigma(W a^{l-1} + b).",
-        why_not=_LOST.rstrip("; "),
+        "The document gives a fully connected layer as a^l = sigma(W a^{l-1} + b).",
+        why_not="the formula was a picture, which is lost",
     ),
     Claim(
         "002/forward-summary",
         "II.6 forward summary",
-        "The forward algorithm.",
+        "The document sums up the forward algorithm.",
         why_not="the whole section was a picture, which is lost",
     ),
     Claim(
         "002/dnn",
         "III.1 DNN back-propagation",
-        "The errors of a DNN's layers.",
+        "The document gives the errors of the layers of a DNN.",
         why_not="the formulas were pictures, which are lost",
     ),
     Claim(
         "002/identity",
         "III.2 idea",
-        "Pooling has no activation; it may be given sigma(z) = z, whose derivative is 1.",
+        "Pooling has no activation. One may use sigma(z) = z, whose derivative is 1.",
         layer="identity",
         question="dx of identity",
         says=gradient(identity),
@@ -330,14 +329,14 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/upsample-max",
         "III.3 pooling",
-        "Max: each value of the error is put where its region's largest element was.",
+        "In max pooling, each value of the error is put at the place of the largest element of its region.",
         layer="max_pool2d",
         question="dx of max_pool2d",
         says=gradient(largest_upsampled),
         examples=OVERLAPPING,
         corrected=gradient(max_pool2d_adding),
-        correction="Where regions overlap the values are added.",
-        consequence="With a stride below the region's size, values are overwritten.",
+        correction="If regions overlap, the values are added.",
+        consequence="If the stride is smaller than the region, values are overwritten.",
         condition="the regions do not overlap",
         under=APART,
         tried=True,
@@ -345,14 +344,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/upsample-average",
         "III.3 pooling",
-        "Average: each value, divided by the region's size, is put at all its places.",
+        "In average pooling, each value of the error is divided by the size of its region and put at "
+        "all places of the region.",
         layer="avg_pool2d",
         question="dx of avg_pool2d",
         says=gradient(average_upsampled),
         examples=OVERLAPPING,
         corrected=gradient(avg_pool2d_adding),
-        correction="Where regions overlap the shares are added.",
-        consequence="With a stride below the region's size, shares are overwritten.",
+        correction="If regions overlap, the shares are added.",
+        consequence="If the stride is smaller than the region, shares are overwritten.",
         condition="the regions do not overlap",
         under=APART,
         tried=True,
@@ -360,7 +360,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/upsample-example",
         "III.3 pooling",
-        "Maxima top left, bottom right, top right, bottom left of four 2 x 2 regions.",
+        "The maxima of the four 2 x 2 regions are at the top left, bottom right, top right and bottom"
+        " left; the values of the error go to these places.",
         layer="max_pool2d",
         question="dx of max_pool2d",
         says=lambda x, kernel_size, dy: np.array(
@@ -380,13 +381,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/upsample-numbers",
         "III.3 pooling",
-        "The example's error matrix and its two results.",
-        why_not="pictures, which are lost; the places of the maxima are a claim of their own",
+        "The document gives the error matrix of the example and its two results.",
+        why_not="these were pictures, which are lost; the places of the maxima are a separate claim",
     ),
     Claim(
         "002/turning",
         "III.4 convolution: the layer before",
-        "The kernel is turned by 180 degrees: upside down once, then left to right.",
+        "The kernel is rotated by 180 degrees: it is flipped first upside down, then left to right.",
         layer="conv2d",
         question="dx of conv2d",
         says=enough_rings,
@@ -395,21 +396,21 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/one-ring",
         "III.4 convolution: the layer before",
-        "For this the error matrix gets one ring of zeros.",
+        "For this, the error matrix gets one ring of zeros.",
         layer="conv2d",
         question="dx of conv2d",
         says=one_ring,
         examples=({"x": (1, 1, 3, 3), "w": (1, 1, 3, 3)}, {"x": (1, 1, 4, 4), "w": (1, 1, 3, 3)}),
         corrected=enough_rings,
-        correction="As many rings as the kernel's size less one.",
-        consequence="With another kernel than 2 x 2 the sizes do not come out.",
+        correction="The number of rings is the size of the kernel minus one.",
+        consequence="If the kernel is not 2 x 2, the sizes do not fit.",
         condition="the kernel is 2 x 2",
         under=({"x": (1, 1, 3, 3), "w": (1, 1, 2, 2)},),
     ),
     Claim(
         "002/transposed",
         "III.4 convolution: the layer before",
-        "In a DNN it is only the matrix that is transposed.",
+        "In a DNN, the matrix is only transposed.",
         layer="linear",
         question="dx of linear",
         says=lambda x, w, dy: (w.T @ dy.T).T,
@@ -418,13 +419,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/delta-formulas",
         "III.4 convolution: the layer before",
-        "The recursion and its derivation.",
-        why_not="pictures, which are lost",
+        "The document gives the recursion for the errors and derives it.",
+        why_not="the formulas were pictures, which are lost",
     ),
     Claim(
         "002/dw-size",
         "III.5 convolution: W and b",
-        "A 4 x 4 input and a 3 x 3 kernel give a 2 x 2 output; the weight gradient is nine sums.",
+        "A 4 x 4 input and a 3 x 3 kernel give a 2 x 2 output. The gradient of the weights consists of nine sums.",
         layer="conv2d",
         question="dw of conv2d",
         says=lambda x, w, dy: windows(x, dy),
@@ -433,7 +434,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/dw",
         "III.5 convolution: W and b",
-        "The gradient of the kernel is the input under the error, nothing turned.",
+        "The gradient of the kernel is the convolution of the input with the error. Nothing is rotated.",
         layer="conv2d",
         question="dw of conv2d",
         says=lambda x, w, dy: windows(x, dy),
@@ -442,7 +443,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/db",
         "III.5 convolution: W and b",
-        "The bias' gradient sums each sub-matrix of the error.",
+        "Each element of the gradient of the bias is the sum of one sub-matrix of the error.",
         layer="conv2d",
         question="db of conv2d",
         says=lambda x, w, b, dy: dy.sum((0, 2, 3)),
@@ -451,13 +452,14 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "002/dw-formulas",
         "III.5 convolution: W and b",
-        "The relation of z, W and b and the nine equations.",
-        why_not="pictures, which are lost; the sentences around them are claims of their own",
+        "The document gives the relation between z, W and b, and nine equations.",
+        why_not="these were pictures, which are lost; the sentences around them are separate claims",
     ),
     Claim(
         "002/descent",
         "III.6 summary",
-        "Batch gradient descent with a step, a limit of iterations and a threshold at which it stops.",
+        "Batch gradient descent has a step size, a limit on the number of iterations, and a threshold"
+        " at which it stops.",
         question="batch gradient descent on a line",
         says=descent,
         examples=(
@@ -472,13 +474,13 @@ CLAIMS: tuple[Claim, ...] = (
         question="what K counts",
         says=lambda: "the size of a kernel",
         corrected=lambda: "the number of kernels",
-        correction="K is the number of kernels, as in II.2; their size is F.",
-        consequence="The number of kernels is missing from the list of what must be chosen.",
+        correction="K is the number of kernels, as in II.2. Their size is F.",
+        consequence="The number of kernels is missing from the list of what the reader must choose.",
     ),
     Claim(
         "002/summary",
         "III.6 summary",
-        "The steps of the algorithm.",
-        why_not="a picture, which is lost; its inputs are named in the text",
+        "The document lists the steps of the algorithm.",
+        why_not="the list was a picture, which is lost; its inputs are named in the text",
     ),
 )

@@ -1,6 +1,7 @@
-"""Document 004, "Convolutional neural networks" (an assignment of CS231n explained): what it claims.
+"""Restate the claims of document 004, "Convolutional neural networks" (an assignment of CS231n explained).
 
-Naive convolution and pooling, a three-layer convnet with its loss, spatial batch normalisation, group normalisation.
+The document explains naive convolution and pooling, a three-layer convnet with its loss, spatial batch normalisation and
+group normalisation.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, LayerFunction, constant, gradient, offered, one, value
+from reference.claim import Claim, LayerFunction, constant, gradient, one, require, value
 
 Array = Any
 
@@ -18,32 +19,32 @@ Array = Any
 
 
 def size_formula(x: Array, w: Array, stride: int = 1, padding: int = 0) -> Array:
-    """(W - F + 2 P) / S + 1, not rounded."""
+    """Return the shape with (W - F + 2 P) / S + 1, not rounded."""
     return (x[0], w[0], *((n - k + 2 * padding) / stride + 1 for n, k in zip(x[2:], w[2:], strict=True)))
 
 
 def size_floor(x: Array, w: Array, stride: int = 1, padding: int = 0) -> Array:
-    """The same, rounded down, as the code has it."""
+    """Return the same shape, rounded down, as in the document's code."""
     return (x[0], w[0], *(1 + (n + 2 * padding - k) // stride for n, k in zip(x[2:], w[2:], strict=True)))
 
 
 def same_size(x: Array, w: Array, stride: int = 1, padding: int = 0) -> Array:
-    """The claim that zero padding gives the output the input's size."""
+    """Return the shape that the document states: the size of the input."""
     return (x[0], w[0], *x[2:])
 
 
 def pool_size_formula(x: Array, kernel_size: int, stride: int) -> Array:
-    """1 + (H - pool) / stride, not rounded."""
+    """Return the shape with 1 + (H - pool) / stride, not rounded."""
     return (*x[:2], *(1 + (n - kernel_size) / stride for n in x[2:]))
 
 
 def pool_size_floor(x: Array, kernel_size: int, stride: int) -> Array:
-    """The same, rounded down, as the code has it."""
+    """Return the same shape, rounded down, as in the document's code."""
     return (*x[:2], *(1 + (n - kernel_size) // stride for n in x[2:]))
 
 
 def conv_forward(x: Array, w: Array, b: Array, stride: int, pad: int) -> Array:
-    """Four loops: image, filter, row, column; the window times the filter, summed, plus the filter's bias."""
+    """Loop over image, filter, row and column: sum window times filter and add the bias of the filter."""
     wide = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
     rows, columns = (1 + (n + 2 * pad - k) // stride for n, k in zip(x.shape[2:], w.shape[2:], strict=True))
     out = np.zeros((len(x), len(w), rows, columns))
@@ -54,7 +55,7 @@ def conv_forward(x: Array, w: Array, b: Array, stride: int, pad: int) -> Array:
 
 
 def conv_backward(dy: Array, x: Array, w: Array, b: Array, stride: int, pad: int) -> tuple[Array, ...]:
-    """The same loops back: each window of dx, each filter of dw and each bias adds its share."""
+    """Run the same loops backward: add each share to a window of dx, to a filter of dw and to a bias."""
     wide = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
     d_wide, dw, db = np.zeros_like(wide), np.zeros_like(w), np.zeros_like(b)
     for n, f, j, k in np.ndindex(dy.shape):
@@ -68,11 +69,11 @@ def conv_backward(dy: Array, x: Array, w: Array, b: Array, stride: int, pad: int
 def conv2d(
     x: Array, w: Array, b: Array = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> tuple[Array, Any]:
-    """The naive convolution, forward and backward."""
-    offered(b is not None, "convolution without a bias")
+    """Run the naive convolution, forward and backward."""
+    require(b is not None, "a convolution without a bias")
     stride, padding = one(stride), one(padding)
-    offered(isinstance(stride, int) and stride > 0 and isinstance(padding, int), "stride or padding by axis")
-    offered(one(dilation) == 1 and groups == 1, "dilation or groups")
+    require(isinstance(stride, int) and stride > 0 and isinstance(padding, int), "a stride or padding per axis")
+    require(one(dilation) == 1 and groups == 1, "dilation or groups")
     if x.shape[1] != w.shape[1] or b.shape != (len(w),):
         raise ValueError("channels or biases do not fit")
     if any(n + 2 * padding < k for n, k in zip(x.shape[2:], w.shape[2:], strict=True)):
@@ -82,7 +83,7 @@ def conv2d(
 
 
 def example_sum(b: float) -> Array:
-    """2 + 1 + 1 over the three channels, and the bias."""
+    """Sum 2 + 1 + 1 over the three channels, and add the bias."""
     channels = [
         [[0, 0, 0], [0, 0, 0], [0, 0, 2]],
         [[0, 0, 0], [0, 0, 1], [0, 0, 0]],
@@ -92,12 +93,12 @@ def example_sum(b: float) -> Array:
 
 
 def share_kept(x: Array) -> Array:
-    """A quarter of the activations stays."""
+    """Return the stated share: a quarter of the activations stays."""
     return np.array(0.25)
 
 
 def share_kept_corrected(x: Array) -> Array:
-    """floor(H / 2) floor(W / 2) of H W stay."""
+    """Return the share floor(H / 2) floor(W / 2) of H W."""
     h, w = x.shape[2:]
     return np.array((h // 2) * (w // 2) / (h * w))
 
@@ -105,14 +106,14 @@ def share_kept_corrected(x: Array) -> Array:
 def _pool_shape(x: Array, kernel_size: Any, stride: Any) -> tuple[tuple[int, int], int, tuple[int, ...]]:
     window = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
     stride = window[0] if stride is None and window[0] == window[1] else one(stride)
-    offered(isinstance(stride, int) and stride > 0, "stride by axis")
+    require(isinstance(stride, int) and stride > 0, "a stride per axis")
     if any(n < k for n, k in zip(x.shape[2:], window, strict=True)):
         raise ValueError("the window is larger than the image")
     return window, stride, (*x.shape[:2], *(1 + (n - k) // stride for n, k in zip(x.shape[2:], window, strict=True)))
 
 
 def _max_pool2d(x: Array, kernel_size: Any, stride: Any, share: Any) -> tuple[Array, Any]:
-    offered(not np.isnan(x).any(), "NaN")
+    require(not np.isnan(x).any(), "NaN")
     window, step, shape = _pool_shape(x, kernel_size, stride)
     y = np.zeros(shape, x.dtype)
 
@@ -142,16 +143,16 @@ def _added_to_the_first(dx: Array, window: Array, g: Any) -> None:
 def max_pool2d(
     x: Array, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Array, Any]:
-    """The naive max pooling: going back, a window is assigned its gradient wherever it equals its largest element."""
-    offered(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
+    """Run the naive max pooling. The pullback sets a window to its gradient at all places that equal its maximum."""
+    require(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
     return _max_pool2d(x, kernel_size, stride, _assigned_to_all)
 
 
 def max_pool2d_corrected(
     x: Array, *, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> tuple[Array, Any]:
-    """The gradient is added, at one of the largest elements."""
-    offered(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
+    """Run max pooling with a pullback that adds the gradient at one of the largest elements."""
+    require(one(padding) == 0 and one(dilation) == 1 and not ceil_mode, "padding or dilation")
     return _max_pool2d(x, kernel_size, stride, _added_to_the_first)
 
 
@@ -161,7 +162,7 @@ def max_pool2d_corrected(
 def parameter_shapes(
     input_dim: Any, num_filters: int, filter_size: int, hidden_dim: int, num_classes: int
 ) -> dict[str, Any]:
-    """The shapes of the parameters as the constructor makes them."""
+    """Return the shapes of the parameters that the constructor makes."""
     c, h, w = input_dim
     return {
         "W1": (num_filters, c, filter_size, filter_size),
@@ -174,25 +175,25 @@ def parameter_shapes(
 
 
 def features(input_dim: Any, num_filters: int) -> int:
-    """Rows of W2: a quarter of the pixels, in each filter."""
+    """Return the rows of W2: a quarter of the pixels for each filter."""
     _, h, w = input_dim
     return num_filters * h * w // 4
 
 
 def features_corrected(input_dim: Any, num_filters: int) -> int:
-    """num_filters floor(H / 2) floor(W / 2)."""
+    """Return num_filters floor(H / 2) floor(W / 2)."""
     _, h, w = input_dim
     return num_filters * (h // 2) * (w // 2)
 
 
 def bias_meets_convolution(num_filters: int) -> Array:
-    """The naive convolution with the bias of the constructor, (1, num_filters)."""
+    """Return the shape that the naive convolution gives with the constructor's bias, (1, num_filters)."""
     w = np.ones((num_filters, 1, 1, 1))
     return conv_forward(np.ones((1, 1, 1, 1)), w, np.zeros((1, num_filters)), 1, 0).shape
 
 
 def bias_corrected(num_filters: int) -> Array:
-    """With a bias of num_filters numbers."""
+    """Return the shape that the naive convolution gives with a bias of num_filters numbers."""
     w = np.ones((num_filters, 1, 1, 1))
     return conv_forward(np.ones((1, 1, 1, 1)), w, np.zeros(num_filters), 1, 0).shape
 
@@ -204,7 +205,7 @@ def _relu(a: Array) -> Array:
 def convnet(
     x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array, w3: Array, b3: Array, reg: float
 ) -> dict[str, Array]:
-    """conv - relu - 2x2 max pool - affine - relu - affine - softmax: scores, loss and gradients, in that order of calls."""
+    """Run conv - relu - 2x2 max pool - affine - relu - affine - softmax. Return the scores, the loss and the gradients."""
     pad = (w1.shape[2] - 1) // 2
     a1 = conv_forward(x, w1, b1, 1, pad)
     out1, pool_back = max_pool2d(_relu(a1), kernel_size=2, stride=2)
@@ -230,7 +231,7 @@ def convnet(
 
 
 def of_convnet(*names: str) -> Any:
-    """Some of the convnet's results, one after the other."""
+    """Make a function that returns some results of the convnet, one after the other."""
 
     def says(**given: Any) -> Array:
         results = convnet(**given)
@@ -240,12 +241,12 @@ def of_convnet(*names: str) -> Any:
 
 
 def l2_penalty(w: Array, *, weight: float = 1.0) -> tuple[Array, Any]:
-    """0.5 reg sum of W^2, whose gradient is reg W."""
+    """Compute 0.5 reg sum of W^2, whose gradient is reg W."""
     return np.asarray(0.5 * weight * np.sum(w * w)).astype(w.dtype), lambda dy: ((dy * weight * w).astype(w.dtype),)
 
 
 def composed(x: Array, w: Array, b: Array) -> Array:
-    """conv - relu - 2x2 max pool."""
+    """Run conv - relu - 2x2 max pool."""
     return max_pool2d(_relu(conv_forward(x, w, b, 1, (w.shape[2] - 1) // 2)), kernel_size=2, stride=2)[0]
 
 
@@ -253,7 +254,7 @@ def composed(x: Array, w: Array, b: Array) -> Array:
 
 
 def rows_normalised(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Any]:
-    """Batch normalisation of a matrix, and its gradients in the short form."""
+    """Normalise the columns of a matrix. The gradients use the short form."""
     mean, var = x.mean(0), x.var(0)
     inv = 1 / np.sqrt(var + eps)
     x_hat = (x - mean) * inv
@@ -277,15 +278,15 @@ def spatial_batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> tuple[Array, Any]:
-    """The channels moved last and the rest flattened, the normalisation of a matrix, and back."""
-    offered(x.size > 0, "empty batch")
-    offered(training and running_mean is None and running_var is None, "code for the running statistics")
+    """Move the channels to the last axis, flatten the rest, normalise the matrix, and shape it back."""
+    require(x.size > 0, "an empty batch")
+    require(training and running_mean is None and running_var is None, "code for running statistics")
     c, last = x.shape[1], np.moveaxis(x, 1, -1).shape
     scaled, shifted = gamma is not None, beta is not None
     gamma = gamma if scaled else np.ones(c, x.dtype)
     beta = beta if shifted else np.zeros(c, x.dtype)
     if gamma.shape != (c,) or beta.shape != (c,) or x.size == c:
-        raise ValueError("gamma, beta or the number of values do not fit")
+        raise ValueError("gamma, beta or the number of values does not fit")
 
     def rows(v: Array) -> Array:
         return np.moveaxis(v, 1, -1).reshape(-1, c)
@@ -304,13 +305,13 @@ def spatial_batch_norm(
 
 
 def running_mean_after(x: Array, running_mean: Array, running_var: Array, momentum: float) -> Array:
-    """The document's momentum keeps: momentum times the old plus the rest of the new."""
-    keeping = 1 - momentum  # the trial's momentum takes: its 0.1 is the document's 0.9
+    """Compute momentum times the old mean plus (1 - momentum) times the new mean, as the document says."""
+    keeping = 1 - momentum  # the oracle's momentum is the weight of the new mean: its 0.1 is the document's 0.9
     return keeping * running_mean + (1 - keeping) * x.mean((0, 2, 3))
 
 
 def over_axes(*axes: int) -> Any:
-    """Normalisation over some axes of (N, C, H, W)."""
+    """Make a function that normalises over some axes of (N, C, H, W)."""
 
     def says(x: Array, groups: int = 1, **options: Any) -> Array:
         mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
@@ -320,7 +321,7 @@ def over_axes(*axes: int) -> Any:
 
 
 def by_groups(x: Array, groups: int) -> Array:
-    """Reshaped to (N, G, C / G, H, W), normalised over the last three."""
+    """Reshape to (N, G, C / G, H, W) and normalise over the last three axes."""
     n, c, h, w = x.shape
     parts = x.reshape(n, groups, c // groups, h, w)
     mean, var = parts.mean((2, 3, 4), keepdims=True), parts.var((2, 3, 4), keepdims=True)
@@ -328,8 +329,8 @@ def by_groups(x: Array, groups: int) -> Array:
 
 
 def _group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float, corrected: bool) -> tuple[Array, Any]:
-    offered(x.ndim == 4 and x.size > 0, "other than images")
-    offered(gamma is not None and beta is not None, "normalisation without gamma and beta")
+    require(x.ndim == 4 and x.size > 0, "inputs that are not images")
+    require(gamma is not None and beta is not None, "a normalisation without gamma and beta")
     n, c, h, w = x.shape
     if c % groups or gamma.shape != (c,) or beta.shape != (c,):
         raise ValueError("groups, gamma or beta do not fit")
@@ -357,14 +358,14 @@ def _group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float, co
 def group_norm(
     x: Array, gamma: Array = None, beta: Array = None, *, groups: int, eps: float = 1e-5
 ) -> tuple[Array, Any]:
-    """As printed: the sum of dx_hat stands where that of dx_hat x_hat belongs; dgamma and dbeta keep their axes."""
+    """Run the printed code: sum(dx_hat) replaces sum(dx_hat x_hat), and dgamma and dbeta keep their axes."""
     return _group_norm(x, gamma, beta, groups, eps, corrected=False)
 
 
 def group_norm_corrected(
     x: Array, gamma: Array = None, beta: Array = None, *, groups: int, eps: float = 1e-5
 ) -> tuple[Array, Any]:
-    """dx = inv / D (D dx_hat - x_hat sum(dx_hat x_hat) - sum(dx_hat)); dgamma and dbeta of shape (C,)."""
+    """Compute dx = inv / D (D dx_hat - x_hat sum(dx_hat x_hat) - sum(dx_hat)), and dgamma and dbeta of shape (C,)."""
     return _group_norm(x, gamma, beta, groups, eps, corrected=True)
 
 
@@ -421,25 +422,31 @@ IMAGES = {"x": (2, 4, 2, 2)}
 HEADER = "def conv_forward_naive(x, w, b, conv_param)"
 
 CLAIMS: tuple[Claim, ...] = (
-    Claim("004/purpose", "0 before", "What the week is about.", why_not="no statement about the subject"),
+    Claim(
+        "004/purpose",
+        "0 before",
+        "The document says what the week is about.",
+        why_not="it makes no statement about the subject",
+    ),
     Claim(
         "004/kinds",
         "1 convolutional networks",
         "There are convolution, pooling and fully connected layers.",
-        why_not="a classification, nothing to compute",
+        why_not="it is a classification, and there is nothing to compute",
     ),
     Claim(
         "004/size",
         "1.1 convolution layer",
-        "The output's size is (W - F + 2 P) / S + 1.",
+        "The size of the output is (W - F + 2 P) / S + 1.",
         layer="conv2d",
         formula="(W - F + 2P) / S + 1",
         question="shape of conv2d",
         says=size_formula,
         examples=SIZES,
         corrected=size_floor,
-        correction="Rounded down: a rest smaller than the stride is left out.",
-        consequence="Where S does not divide, the formula gives no whole number; the code further down rounds.",
+        correction="The quotient is rounded down: a remainder smaller than the stride is left out.",
+        consequence="If S does not divide W - F + 2 P, the formula gives no whole number. The code in the document "
+        "rounds down.",
         condition="S divides W - F + 2 P",
         under=DIVIDED,
     ),
@@ -455,7 +462,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/size-example",
         "1.1 convolution layer",
-        "A 5 x 5 input, F = 3, P = 1, S = 2 gives 3 x 3.",
+        "A 5 x 5 input with F = 3, P = 1 and S = 2 gives 3 x 3.",
         layer="conv2d",
         formula="(5 - 3 + 2) / 2 + 1 = 3",
         question="shape of conv2d",
@@ -465,7 +472,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/same",
         "1.1 convolution layer",
-        "Padding with P = (F - 1) / 2 gives the output the input's size.",
+        "With padding P = (F - 1) / 2, the output has the size of the input.",
         layer="conv2d",
         question="shape of conv2d",
         says=same_size,
@@ -474,9 +481,9 @@ CLAIMS: tuple[Claim, ...] = (
             {"x": (1, 1, 5, 5), "w": (1, 1, 3, 3), "stride": 2, "padding": 1},
         ),
         corrected=size_floor,
-        correction="Only with stride 1; the document's own example (5 to 3) does not keep it.",
+        correction="This is true only with stride 1. The document's own example (5 becomes 3) does not keep the size.",
         consequence="The next layer is built for the wrong size.",
-        condition="the stride is 1 and F odd",
+        condition="the stride is 1 and F is odd",
         under=(
             {"x": (1, 1, 5, 5), "w": (1, 1, 3, 3), "padding": 1},
             {"x": (1, 1, 4, 4), "w": (1, 1, 5, 5), "padding": 2},
@@ -485,14 +492,14 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/sum-example",
         "1.1 convolution layer",
-        "The channel sums 2, 1 and 1 make 4, and with the bias 1 the printed 5.",
+        "The sums of the channels are 2, 1 and 1, which make 4. With the bias 1, the result is the printed 5.",
         question="the sum of the example's products",
         says=lambda: example_sum(1.0),
     ),
     Claim(
         "004/value",
         "1.1 convolution layer",
-        "An output is the sum of the products of window and filter, plus the bias.",
+        "An element of the output is the sum of the products of window and filter, plus the bias.",
         layer="conv2d",
         question="y of conv2d",
         says=value(conv2d),
@@ -501,27 +508,27 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/picture",
         "1.1 convolution layer",
-        "The figure with its filters.",
-        why_not="a picture, which is lost; the numbers in the text are claims of their own",
+        "A figure shows the filters.",
+        why_not="the figure was a picture, which is lost; the numbers in the text are separate claims",
     ),
     Claim(
         "004/three-quarters",
         "1.2 pooling layer",
-        "2 x 2 pooling with stride 2 throws 75 % of the activations away.",
+        "2 x 2 pooling with stride 2 discards 75 % of the activations.",
         layer="max_pool2d",
         question="the share of activations that 2 x 2 pooling keeps",
         says=share_kept,
         examples=({"x": (1, 1, 3, 3)}, {"x": (1, 1, 5, 4)}),
         corrected=share_kept_corrected,
-        correction="floor(H / 2) floor(W / 2) of H W stay.",
-        consequence="Of a 3 x 3 map one in nine stays, and W2 of section 5.2 gets the wrong size.",
+        correction="floor(H / 2) floor(W / 2) of the H W activations stay.",
+        consequence="Of a 3 x 3 map, one activation in nine stays, and W2 of section 5.2 gets the wrong size.",
         condition="height and width are even",
         under=({"x": (1, 1, 2, 2)}, {"x": (1, 1, 4, 6)}),
     ),
     Claim(
         "004/affine",
         "1.3 fully connected layer",
-        "Every unit of a layer is connected with every unit of the one before.",
+        "Every unit of a layer is connected to every unit of the layer before.",
         layer="affine",
         question="y of affine",
         says=lambda x, w, b: np.array(
@@ -532,21 +539,21 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/forward-size",
         "2.1 convolution forward",
-        "H' = 1 + (H + 2 pad - HH) / stride.",
+        "The height of the output is H' = 1 + (H + 2 pad - HH) / stride.",
         layer="conv2d",
         question="shape of conv2d",
         says=size_formula,
         examples=SIZES,
         corrected=size_floor,
-        correction="Rounded down, as in the code.",
-        consequence="Where the stride does not divide, the formula gives no whole number.",
-        condition="the stride divides",
+        correction="The quotient is rounded down, as in the code.",
+        consequence="If the stride does not divide H + 2 pad - HH, the formula gives no whole number.",
+        condition="the stride divides H + 2 pad - HH",
         under=DIVIDED,
     ),
     Claim(
         "004/pad-example",
         "2.1 convolution forward",
-        "1 to 6 as 2 x 3, padded by 1, stand in a frame of zeros, 4 x 5.",
+        "If the 2 x 3 matrix of 1 to 6 is padded by 1, it stands in a 4 x 5 frame of zeros.",
         layer="pad",
         question="y of pad",
         says=constant([[[[0, 0, 0, 0, 0], [0, 1, 2, 3, 0], [0, 4, 5, 6, 0], [0, 0, 0, 0, 0]]]]),
@@ -555,7 +562,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/forward",
         "2.1 convolution forward",
-        "The four loops compute the convolution, with leftovers left out.",
+        "The four loops compute the convolution. A remainder smaller than the stride is left out.",
         layer="conv2d",
         question="y of conv2d",
         says=value(conv2d),
@@ -564,18 +571,18 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/colon",
         "2.1 convolution forward",
-        "The function's header is Python.",
+        "The header of the function is valid Python.",
         question="the header parses",
         says=lambda: HEADER,
         corrected=lambda: HEADER + ":",
-        correction="A colon at its end.",
+        correction="The header needs a colon at its end.",
         consequence="The listing does not run as printed.",
     ),
     *(
         Claim(
             f"004/backward-d{name}",
             "2.2 convolution backward",
-            f"The loops back give the gradient by {name}.",
+            f"The backward loops compute the gradient with respect to {name}.",
             layer="conv2d",
             question=f"d{name} of conv2d",
             says=gradient(conv2d, i),
@@ -586,15 +593,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/pool-size",
         "3.1 pooling forward",
-        "H' = 1 + (H - pool_height) / stride.",
+        "The height of the output is H' = 1 + (H - pool_height) / stride.",
         layer="max_pool2d",
         question="shape of max_pool2d",
         says=pool_size_formula,
         examples=({"x": (1, 1, 3, 3), "kernel_size": 2, "stride": 2},),
         corrected=pool_size_floor,
-        correction="Rounded down, as in the code.",
-        consequence="Where the stride does not divide, the formula gives no whole number.",
-        condition="the stride divides",
+        correction="The quotient is rounded down, as in the code.",
+        consequence="If the stride does not divide H - pool_height, the formula gives no whole number.",
+        condition="the stride divides H - pool_height",
         under=tuple(
             {"x": (1, 1, n, n), "kernel_size": k, "stride": s} for n, k, s in ((4, 2, 2), (3, 2, 1), (5, 3, 2))
         ),
@@ -602,7 +609,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/pool-forward",
         "3.1 pooling forward",
-        "The loops give each window's largest element.",
+        "The loops compute the largest element of each window.",
         layer="max_pool2d",
         question="y of max_pool2d",
         says=value(max_pool2d),
@@ -611,7 +618,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/pool-overlap",
         "3.2 pooling backward",
-        "Going back, each window of dx is assigned the gradient at its largest element.",
+        "In the backward pass, each window of dx is set to the gradient at its largest element.",
         layer="max_pool2d",
         formula="dx[window] = (window == max) * dout",
         question="dx of max_pool2d",
@@ -621,16 +628,16 @@ CLAIMS: tuple[Claim, ...] = (
             {"x": DISTINCT, "kernel_size": 2, "stride": 1},
         ),
         corrected=gradient(max_pool2d_corrected),
-        correction="dx[window] += ...",
-        consequence="Where windows overlap, each wipes out what the one before wrote.",
-        condition="the windows do not overlap, and no elements tie",
+        correction="The line must add: dx[window] += ...",
+        consequence="If windows overlap, each window overwrites the gradient of the window before.",
+        condition="the windows do not overlap and no elements tie",
         under=({"x": DISTINCT, "kernel_size": 2, "stride": 2}, {"x": DISTINCT, "kernel_size": 1, "stride": 1}),
         tried=True,
     ),
     Claim(
         "004/pool-ties",
         "3.2 pooling backward",
-        "The places of the gradient are those that equal the largest element.",
+        "The gradient goes to all places that equal the largest element.",
         layer="max_pool2d",
         formula="window == max",
         question="dx of max_pool2d",
@@ -640,9 +647,9 @@ CLAIMS: tuple[Claim, ...] = (
             {"x": np.zeros((1, 1, 2, 2)), "kernel_size": 2},
         ),
         corrected=gradient(max_pool2d_corrected),
-        correction="One of them, or shares that make 1 in all.",
-        consequence="Behind a ReLU a window is often all zeros: each of its elements then gets the whole gradient, in all up to "
-        "four times too much.",
+        correction="The gradient goes to one of these places, or to several with shares that sum to 1.",
+        consequence="After a ReLU, all elements of a window are often 0. Then each of them gets the whole gradient, "
+        "which is up to four times too much in total.",
         condition="no elements tie",
         under=({"x": DISTINCT, "kernel_size": 2, "stride": 2},),
         tried=True,
@@ -650,7 +657,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/composed",
         "4 composed layers",
-        "The composed layer is convolution, ReLU, 2 x 2 max pooling.",
+        "The composed layer is a convolution, a ReLU and a 2 x 2 max pooling.",
         layer="conv_relu_pool",
         question="convolution, ReLU and 2 x 2 max pooling",
         says=composed,
@@ -659,7 +666,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/architecture",
         "5.1 architecture",
-        "conv - relu - 2 x 2 max pool - affine - relu - affine - softmax.",
+        "The network is conv - relu - 2 x 2 max pool - affine - relu - affine - softmax.",
         question="the scores of the three-layer convnet",
         says=of_convnet("scores"),
         examples=(NETWORK,),
@@ -672,27 +679,27 @@ CLAIMS: tuple[Claim, ...] = (
         says=features,
         examples=({"input_dim": [1, 3, 3], "num_filters": 1}, {"input_dim": [3, 5, 5], "num_filters": 4}),
         corrected=features_corrected,
-        correction="num_filters (H // 2)(W // 2).",
-        consequence="For odd sizes the pooled maps and W2 do not meet.",
-        condition="height and width are even, and the convolution keeps the size",
+        correction="W2 has num_filters (H // 2)(W // 2) rows.",
+        consequence="For odd sizes, the pooled maps and W2 do not fit.",
+        condition="the height and the width are even and the convolution keeps the size",
         under=({"input_dim": [3, 32, 32], "num_filters": 32}, {"input_dim": [1, 2, 6], "num_filters": 3}),
     ),
     Claim(
         "004/b1",
         "5.2 constructor",
-        "The convolution's bias is made as (1, num_filters).",
+        "The bias of the convolution has the shape (1, num_filters).",
         layer="conv2d",
         question="the shape of a 1 x 1 convolution's output",
         says=bias_meets_convolution,
         examples=({"num_filters": 2},),
         corrected=bias_corrected,
-        correction="(num_filters,), as section 2.1 requires.",
-        consequence="b[f] is then a row, or beyond the end: the naive convolution stops.",
+        correction="The shape must be (num_filters,), as section 2.1 requires.",
+        consequence="Then b[f] is a row, or its index is out of range. The naive convolution stops.",
     ),
     Claim(
         "004/initial",
         "5.2 constructor",
-        "Weights are Gaussian with the deviation weight_scale, biases 0.",
+        "The weights are Gaussian with standard deviation weight_scale, and the biases are 0.",
         question="standard deviation and mean of initial weights",
         says=lambda scale: (lambda w: np.round([w.std() / scale, w.mean() / scale], 1))(
             scale * np.random.default_rng(0).standard_normal(20000)
@@ -702,7 +709,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/scores",
         "5.3.1 loss forward",
-        "The scores are the composed layers one after the other.",
+        "The scores are the result of the composed layers, one after the other.",
         question="the scores of the three-layer convnet",
         says=of_convnet("scores"),
         examples=(NETWORK | {"reg": 0.0},),
@@ -710,7 +717,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/loss",
         "5.3.2 loss backward",
-        "The loss is that of softmax plus half reg times the squares of the weights.",
+        "The loss is the softmax loss plus half of reg times the sum of the squared weights.",
         formula="loss = softmax loss + 0.5 reg sum of W^2",
         question="the loss of the three-layer convnet",
         says=of_convnet("loss"),
@@ -719,7 +726,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/gradients",
         "5.3.2 loss backward",
-        "Its gradients, with reg W added to those of the weights.",
+        "The document gives the gradients of this loss. reg W is added to the gradients of the weights.",
         question="the gradients of the three-layer convnet",
         says=of_convnet("w1", "b1", "w2", "b2", "w3", "b3"),
         examples=(NETWORK,),
@@ -727,7 +734,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/reg-value",
         "5.3.2 loss backward",
-        "The penalty is half reg times the sum of squares.",
+        "The penalty is half of reg times the sum of squares.",
         layer="l2_penalty",
         question="y of l2_penalty",
         says=value(l2_penalty),
@@ -736,7 +743,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/reg-gradient",
         "5.3.2 loss backward",
-        "Its gradient is reg W.",
+        "The gradient of the penalty is reg W.",
         layer="l2_penalty",
         question="dw of l2_penalty",
         says=gradient(l2_penalty),
@@ -745,13 +752,14 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/requirements",
         "6.1 spatial batch normalisation",
-        "What the notebook asks for.",
-        why_not="a picture, which is lost",
+        "The document shows what the notebook asks for.",
+        why_not="it was a picture, which is lost",
     ),
     Claim(
         "004/spatial",
         "6.2 its forward",
-        "With the channels moved last and the rest flattened, the normalisation of a matrix does it.",
+        "The channels are moved to the last axis and the other axes are flattened. Then the normalisation"
+        " of a matrix is enough.",
         layer="batch_norm",
         question="y of batch_norm",
         says=value(spatial_batch_norm),
@@ -760,7 +768,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/momentum",
         "6.2 its forward",
-        "Momentum 0 forgets the old statistics at every step, momentum 1 never takes in new ones.",
+        "With momentum 0, every step forgets the old statistics. With momentum 1, new statistics never enter.",
         layer="batch_norm",
         formula="running = momentum running + (1 - momentum) mean",
         question="new_running_mean of batch_norm",
@@ -773,7 +781,7 @@ CLAIMS: tuple[Claim, ...] = (
         Claim(
             f"004/spatial-d{name}",
             "6.3 its backward",
-            f"The same way back gives the gradient by {name}.",
+            f"The same steps in reverse compute the gradient with respect to {name}.",
             layer="batch_norm",
             question=f"d{name} of batch_norm",
             says=gradient(spatial_batch_norm, i),
@@ -784,7 +792,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/bn-axes",
         "7.1 group normalisation",
-        "Batch normalisation is over N, H, W.",
+        "Batch normalisation works over N, H, W.",
         layer="batch_norm",
         question="y of batch_norm",
         says=over_axes(0, 2, 3),
@@ -793,7 +801,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/ln-axes",
         "7.1 group normalisation",
-        "Layer normalisation is over C, H, W.",
+        "Layer normalisation works over C, H, W.",
         layer="layer_norm",
         question="y of layer_norm",
         says=over_axes(1, 2, 3),
@@ -802,7 +810,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/in-axes",
         "7.1 group normalisation",
-        "Instance normalisation is over H, W.",
+        "Instance normalisation works over H, W.",
         layer="instance_norm",
         question="y of instance_norm",
         says=over_axes(2, 3),
@@ -811,7 +819,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/gn-axes",
         "7.1 group normalisation",
-        "Group normalisation is over C / G, H, W of (N, G, C / G, H, W).",
+        "Group normalisation works over C / G, H, W of (N, G, C / G, H, W).",
         layer="group_norm",
         question="y of group_norm",
         says=by_groups,
@@ -820,7 +828,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/gn-is-ln",
         "7.1 group normalisation",
-        "It lies between layer normalisation: that is one group ...",
+        "Group normalisation lies between two other normalisations. With one group, it is layer normalisation.",
         layer="group_norm",
         question="y of group_norm",
         says=over_axes(1, 2, 3),
@@ -829,7 +837,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/gn-is-in",
         "7.1 group normalisation",
-        "... and instance normalisation: that is a group a channel.",
+        "If each channel is its own group, group normalisation is instance normalisation.",
         layer="group_norm",
         question="y of group_norm",
         says=over_axes(2, 3),
@@ -838,13 +846,14 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/gn-picture",
         "7.1 group normalisation",
-        "The figure of the four normalisations.",
-        why_not="a picture, which is lost",
+        "A figure shows the four normalisations.",
+        why_not="the figure was a picture, which is lost",
     ),
     Claim(
         "004/group-forward",
         "7.2 its forward",
-        "A column a group, normalised, shaped back, scaled and shifted by channel.",
+        "Each group becomes a column. The columns are normalised and shaped back, and each channel is "
+        "scaled and shifted.",
         layer="group_norm",
         question="y of group_norm",
         says=value(group_norm),
@@ -853,27 +862,27 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "004/group-eps",
         "7.2 its forward",
-        "The listing uses only names that its inputs or its earlier lines give.",
-        question="names used before they are given",
+        "The listing uses only names that its inputs or its earlier lines define.",
+        question="names used before they are defined",
         says=lambda: ("eps",),
         corrected=lambda: (),
-        correction="eps = gn_param.get('eps', 1e-5) before the first use.",
+        correction="eps = gn_param.get('eps', 1e-5) must come before the first use.",
         consequence="The listing stops with a NameError.",
     ),
     Claim(
         "004/returns",
         "7.2 its forward",
-        "The listings of the normalisations return what their sections say that they return.",
+        "The listings of the normalisations return what their sections promise.",
         question="listings without a return",
         says=lambda: ("6.2", "6.3", "7.2", "7.3"),
         corrected=lambda: (),
-        correction="return out, cache; and return dx, dgamma, dbeta.",
-        consequence="Completed as printed, each of the four functions returns None.",
+        correction="The listings need return out, cache and return dx, dgamma, dbeta.",
+        consequence="A reader who completes the four functions as printed gets None from each.",
     ),
     Claim(
         "004/group-dx",
         "7.3 its backward",
-        "The gradient by x.",
+        "The document gives the gradient with respect to x.",
         layer="group_norm",
         formula="dx = inv / D (D dx_hat - sum(dx_hat) x_hat - sum(dx_hat))",
         question="dx of group_norm",
@@ -881,7 +890,8 @@ CLAIMS: tuple[Claim, ...] = (
         examples=GROUPED,
         corrected=gradient(group_norm_corrected),
         correction="dx = inv / D (D dx_hat - sum(dx_hat x_hat) x_hat - sum(dx_hat)).",
-        consequence="The part of the gradient that changes the spread is not taken out; training goes on, wrongly.",
+        consequence="The part of the gradient that changes the spread is not removed. Training continues with wrong "
+        "gradients.",
         tried=True,
     ),
     Claim(
@@ -893,8 +903,8 @@ CLAIMS: tuple[Claim, ...] = (
         says=gradient(group_norm, 1),
         examples=GROUPED,
         corrected=gradient(group_norm_corrected, 1),
-        correction="Without keepdims: the listing gives (1, C, 1, 1).",
-        consequence="gamma - rate * dgamma silently becomes (1, C, 1, C)-shaped, or stops.",
+        correction="The listing uses keepdims and gets (1, C, 1, 1). Without keepdims, the shape is (C,).",
+        consequence="gamma - rate * dgamma gets the shape (1, C, 1, C) without an error, or the program stops.",
         tried=True,
     ),
     Claim(
@@ -906,9 +916,14 @@ CLAIMS: tuple[Claim, ...] = (
         says=gradient(group_norm, 2),
         examples=GROUPED,
         corrected=gradient(group_norm_corrected, 2),
-        correction="Without keepdims: the listing gives (1, C, 1, 1).",
-        consequence="As for dgamma.",
+        correction="The listing uses keepdims and gets (1, C, 1, 1). Without keepdims, the shape is (C,).",
+        consequence="The consequence is the same as for dgamma.",
         tried=True,
     ),
-    Claim("004/thanks", "8 the author's words", "Thanks to the readers.", why_not="no statement about the subject"),
+    Claim(
+        "004/thanks",
+        "8 the author's words",
+        "The author thanks the readers.",
+        why_not="it makes no statement about the subject",
+    ),
 )

@@ -1,4 +1,4 @@
-"""The documents, by the short number that docstrings cite them with."""
+"""List the documents. Docstrings cite them by a number of three digits."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Document:
-    """A source: its seed file, its title in English, what it teaches, and its sections in reading order."""
+    """A document: its file in seeds/, its title in English, and its sections in reading order."""
 
     file: str
     title: str
-    teaches: str
     sections: tuple[str, ...]
 
 
@@ -19,12 +18,11 @@ DOCUMENTS: dict[str, Document] = {
     "000": Document(
         "000_9d7f493b9fcda17e.txt",
         "Implementing a deep-learning computation framework (xytpai, 2018)",
-        "a computation graph, MLP, batch normalisation, softmax and cross-entropy, convolution, pooling, residual networks",
         (
             "1.1 forward and gradients",
             "1.2 parameter update",
             "2.1 MLP forward",
-            "2.2 derivative by a vector",
+            "2.2 derivative with respect to a vector",
             "2.3 linear unit",
             "2.4 non-linear unit",
             "2.5 MLP gradients",
@@ -51,7 +49,6 @@ DOCUMENTS: dict[str, Document] = {
     "001": Document(
         "001_7270df7a468e37a4.txt",
         "Back-propagation in CNNs (Yuejianzun, 2018)",
-        "the gradients of pooling and convolution, with worked examples in PyTorch",
         (
             "DNN",
             "what a CNN adds",
@@ -67,7 +64,6 @@ DOCUMENTS: dict[str, Document] = {
     "002": Document(
         "002_e64ebb3b0814347d.txt",
         "Convolutional neural networks, a summary",
-        "the structure of CNNs, forward and backward propagation; its formulas were pictures, which are lost",
         (
             "I.1 structure",
             "I.2 convolution",
@@ -90,13 +86,11 @@ DOCUMENTS: dict[str, Document] = {
     "003": Document(
         "003_af6745570df7d7a3.txt",
         "The principle of TensorFlow in brief (2017)",
-        "a graph of Input, Linear, Sigmoid, Tanh and MSE nodes, Kahn's ordering, and a training run of a 3-4-2 network",
         ("network", "framework", "Torch", "Node", "Input", "Linear", "Sigmoid", "Tanh", "MSE", "Kahn", "training"),
     ),
     "004": Document(
         "004_9c54cfbeaa547e6f.txt",
         "Convolutional neural networks (an assignment of CS231n explained)",
-        "naive convolution and pooling, a three-layer convnet, spatial batch normalisation, group normalisation",
         (
             "0 before",
             "1 convolutional networks",

@@ -1,6 +1,7 @@
-"""Document 003, "The principle of TensorFlow in brief": what it claims.
+"""Restate the claims of document 003, "The principle of TensorFlow in brief".
 
-A graph of Input, Linear, Sigmoid, Tanh and MSE nodes, Kahn's ordering, and the training run of a 3-4-2 network.
+The document builds a graph of Input, Linear, Sigmoid, Tanh and MSE nodes, orders it by Kahn's algorithm, and trains a
+3-4-2 network.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, LayerFunction, constant, gradient, offered, value
+from reference.claim import Claim, LayerFunction, constant, gradient, require, value
 
 Array = Any
 
@@ -28,7 +29,7 @@ NETWORK = {"x": X, "w1": W1, "b1": B1, "w2": W2, "b2": B2}
 
 
 class Node:
-    """A node: it knows its parents, and tells each of them that it is their child."""
+    """A node that knows its parents and registers itself as their child."""
 
     def __init__(self, *inbound: Node) -> None:
         self.inbound = list(inbound)
@@ -42,27 +43,27 @@ class Node:
         return type(self).__name__
 
     def forward(self) -> None:
-        """Nothing: an input has its value."""
+        """Do nothing, because an input already has its value."""
 
     def arriving(self) -> list[Array]:
-        """The gradients that the children hold for this node."""
+        """Return the gradients that the children hold for this node."""
         return [child.gradients[self] for child in self.outbound]
 
     def backward(self) -> None:
-        """An input sums what its children hold for it."""
+        """Sum the gradients that the children of an input hold for it."""
         self.gradients = {self: sum(self.arriving())}
 
 
 class Linear(Node):
-    """X W + b."""
+    """A node that computes X W + b."""
 
     def forward(self) -> None:
-        """The product plus the bias."""
+        """Compute the product plus the bias."""
         x, w, b = (n.value for n in self.inbound)
         self.value = x @ w + b
 
     def backward(self) -> None:
-        """g W^T, X^T g and the column sums of g, over all children."""
+        """Add g W^T, X^T g and the column sums of g over all children."""
         x, w, b = self.inbound
         self.gradients = {n: np.zeros_like(n.value) for n in self.inbound}
         for g in self.arriving():
@@ -72,31 +73,31 @@ class Linear(Node):
 
 
 class Sigmoid(Node):
-    """1 / (1 + exp(-x))."""
+    """A node that computes 1 / (1 + exp(-x))."""
 
     def forward(self) -> None:
-        """The value."""
+        """Compute the value."""
         with np.errstate(over="ignore"):
             self.value = 1.0 / (1.0 + np.exp(-self.inbound[0].value))
 
     def backward(self) -> None:
-        """s (1 - s) g, over all children."""
+        """Add s (1 - s) g over all children."""
         self.gradients = {n: np.zeros_like(n.value) for n in self.inbound}
         for g in self.arriving():
             self.gradients[self.inbound[0]] += self.value * (1 - self.value) * g
 
 
 class Tanh(Node):
-    """tanh x."""
+    """A node that computes tanh x."""
 
     transposing = True
 
     def forward(self) -> None:
-        """The value."""
+        """Compute the value."""
         self.value = np.tanh(self.inbound[0].value)
 
     def backward(self) -> None:
-        """(1 + t)(1 - t) times the transposed g, over all children."""
+        """Add (1 + t)(1 - t) times the transposed g over all children."""
         self.gradients = {n: np.zeros_like(n.value) for n in self.inbound}
         for g in self.arriving():
             t = self.value
@@ -104,41 +105,41 @@ class Tanh(Node):
 
 
 class TanhCorrected(Tanh):
-    """tanh x, g as it comes."""
+    """A Tanh node that does not transpose g."""
 
     transposing = False
 
 
 class MSE(Node):
-    """The mean of (y - a)^2 over all elements."""
+    """A node that computes the mean of (y - a)^2 over all elements."""
 
     def forward(self) -> None:
-        """Both are laid out as one column; m is the number of rows that y had."""
+        """Reshape both inputs to one column and compute the mean; m is the number of rows of y before that."""
         y, a = (n.value.reshape(-1, 1) for n in self.inbound)
         self.m = self.inbound[0].value.shape[0]
         self.diff = y - a
         self.value = np.mean(self.diff**2)
 
     def backward(self) -> None:
-        """(2 / m) (y - a) and its negative, as columns."""
+        """Compute (2 / m) (y - a) and its negative, as columns."""
         self.gradients[self.inbound[0]] = (2 / self.m) * self.diff
         self.gradients[self.inbound[1]] = (-2 / self.m) * self.diff
 
 
 class MSECorrected(MSE):
-    """Divided by the number of elements, in the shape of its inputs."""
+    """An MSE node whose gradient is divided by the number of elements and has the shape of its inputs."""
 
     def backward(self) -> None:
-        """(2 / number of elements) (y - a) and its negative."""
+        """Compute (2 / number of elements) (y - a) and its negative."""
         y, a = self.inbound
         d = 2 / self.diff.size * self.diff.reshape(y.value.shape)
         self.gradients = {y: d, a: -d}
 
 
 def topological_sort(inputs: list[Node], pick: Callable[[list[Node]], int] = lambda ready: 0) -> list[Node]:
-    """Kahn's order as printed: a first sweep gathers the edges as sets, a second takes nodes without incoming edges.
+    """Sort as printed: one sweep collects the edges as sets, and another takes the nodes without incoming edges.
 
-    ``pick`` chooses among the nodes that are ready, where the document pops from a set.
+    The document pops a node from a set. Here, ``pick`` chooses among the nodes that are ready.
     """
     edges: dict[Node, dict[str, set[Node]]] = {}
     waiting = list(inputs)
@@ -163,7 +164,7 @@ def topological_sort(inputs: list[Node], pick: Callable[[list[Node]], int] = lam
 
 
 def sort_corrected(inputs: list[Node]) -> list[Node]:
-    """Kahn's order with counts: a parent that is named twice counts twice, and every node is met once."""
+    """Sort with counts: a parent that is named twice counts twice, and every node is met once."""
     met, waiting = set(inputs), list(inputs)
     while waiting:
         for m in waiting.pop().outbound:
@@ -183,7 +184,7 @@ def sort_corrected(inputs: list[Node]) -> list[Node]:
 
 
 def forward_and_backward(order: list[Node]) -> None:
-    """A sweep in order, and one back."""
+    """Sweep forward in order, then backward."""
     for n in order:
         n.forward()
     for n in reversed(order):
@@ -198,7 +199,7 @@ def _graph_of(parents: Mapping[int, tuple[int, ...]]) -> dict[int, Node]:
 
 
 def fan_out(x: Array) -> Array:
-    """The gradient that an input gathers from a Sigmoid and a Tanh node, each handed a gradient of 1."""
+    """Compute the gradient of an input with a Sigmoid and a Tanh child, which both get a gradient of 1."""
     source = Node()
     source.value = x
     children = [Sigmoid(source), TanhCorrected(source)]
@@ -222,7 +223,7 @@ def _order_by(sort: Callable[[list[Node]], list[Node]]) -> Callable[..., list[in
 
 
 def visits(parents: Mapping[int, tuple[int, ...]]) -> int:
-    """How many nodes the first sweep takes from its queue."""
+    """Count the nodes that the first sweep takes from its queue."""
     nodes = _graph_of(parents)
     waiting, count = [n for n in nodes.values() if not n.inbound], 0
     while waiting:
@@ -232,12 +233,12 @@ def visits(parents: Mapping[int, tuple[int, ...]]) -> int:
 
 
 def visits_corrected(parents: Mapping[int, tuple[int, ...]]) -> int:
-    """With every node met once."""
+    """Count the nodes if every node is met once."""
     return len(parents)
 
 
 def diamonds(count: int) -> dict[int, tuple[int, ...]]:
-    """A chain of diamonds: each node feeds two, which feed the next."""
+    """Return a chain of diamonds: each node has two children, and both are parents of the next node."""
     parents: dict[int, tuple[int, ...]] = {0: ()}
     for i in range(count):
         parents |= {3 * i + 1: (3 * i,), 3 * i + 2: (3 * i,), 3 * i + 3: (3 * i + 1, 3 * i + 2)}
@@ -263,7 +264,7 @@ def _network(
 def train(
     x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array, epochs: int, corrected: bool = False
 ) -> Array:
-    """The outputs before each of the updates, learning rate 0.1."""
+    """Return the outputs before each update, with learning rate 0.1."""
     feeds, trainables = _network(x, y, w1, b1, w2, b2, corrected)
     order = topological_sort(feeds)
     outputs = []
@@ -276,12 +277,12 @@ def train(
 
 
 def train_corrected(**given: Any) -> Array:
-    """With the gradients of the mean over all elements."""
+    """Train with the gradients of the mean over all elements."""
     return train(**given, corrected=True)
 
 
 def tenth_node(x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
-    """The value that is recorded as the output, that of node number 9 of the order, in an order where y comes late."""
+    """Return the recorded output, the value of node number 9, in an order in which y comes late."""
     feeds, _ = _network(x, y, w1, b1, w2, b2, corrected=False)
     target = feeds[1]
 
@@ -296,24 +297,24 @@ def tenth_node(x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array) -
 
 
 def output_node(x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
-    """The value of the Tanh node itself."""
+    """Return the value of the Tanh node itself."""
     return train(x, y, w1, b1, w2, b2, 1)
 
 
 def nearer_each_epoch(x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
-    """Whether the recorded outputs come nearer to the target epoch after epoch."""
+    """Return 1 if the recorded outputs come nearer to the target in every epoch, else 0."""
     distance = np.abs(train(x, y, w1, b1, w2, b2, 10) - y).sum(axis=1)
     return np.array(bool((np.diff(distance) < 0).all()), float)
 
 
 def ascent_at_the_output(x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
-    """(y - o)(1 - o^2), which is added: minus the gradient at the second linear node."""
+    """Compute (y - o)(1 - o^2), which is minus the gradient at the second linear node."""
     o = np.tanh(1 / (1 + np.exp(-(x @ w1 + b1))) @ w2 + b2)
     return (y - o) * (1 - o**2)
 
 
 def ascent_at_the_hidden(x: Array, y: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
-    """(W2 g^T)^T (1 - s) s: minus the gradient at the first linear node."""
+    """Compute (W2 g^T)^T (1 - s) s, which is minus the gradient at the first linear node."""
     s = 1 / (1 + np.exp(-(x @ w1 + b1)))
     g = ascent_at_the_output(x, y, w1, b1, w2, b2)
     return (w2 @ g.T).T * (1 - s) * s
@@ -340,48 +341,48 @@ def _layer(node: type[Node], arrays: tuple[Array, ...]) -> tuple[Array, Any]:
 
 
 def affine(x: Array, w: Array, b: Array = None) -> tuple[Array, Any]:
-    """The Linear node."""
-    offered(b is not None and x.ndim == 2, "Linear without a bias")
+    """Run the Linear node."""
+    require(b is not None and x.ndim == 2, "a Linear node without a bias")
     if b.shape != (w.shape[1],):
         raise ValueError("b does not fit")
     return _layer(Linear, (x, w, b))
 
 
 def sigmoid(x: Array) -> tuple[Array, Any]:
-    """The Sigmoid node."""
+    """Run the Sigmoid node."""
     return _layer(Sigmoid, (x,))
 
 
 def tanh(x: Array) -> tuple[Array, Any]:
-    """The Tanh node."""
+    """Run the Tanh node."""
     return _layer(Tanh, (x,))
 
 
 def tanh_corrected(x: Array) -> tuple[Array, Any]:
-    """The Tanh node, the gradient as it comes."""
+    """Run the Tanh node that does not transpose the gradient."""
     return _layer(TanhCorrected, (x,))
 
 
 def _mse(node: type[MSE], prediction: Array, target: Array, reduction: str) -> tuple[Array, Any]:
-    offered(reduction == "mean" and prediction.ndim > 0 and prediction.size > 0, "other reduction")
+    require(reduction == "mean" and prediction.ndim > 0 and prediction.size > 0, "this reduction")
     if prediction.shape != target.shape:
         raise ValueError("prediction and target differ in shape")
     y, backward = _layer(node, (target, prediction))
 
     def pullback(dy: Array) -> tuple[Array, Array]:
-        by_target, by_prediction = backward(dy)  # the node is the last: it asks nobody
+        by_target, by_prediction = backward(dy)  # the node is the last of its graph and uses no gradient from above
         return (dy * by_prediction).astype(prediction.dtype), (dy * by_target).astype(prediction.dtype)
 
     return np.asarray(y, prediction.dtype), pullback
 
 
 def mse_loss(prediction: Array, target: Array, *, reduction: str = "mean") -> tuple[Array, Any]:
-    """The MSE node."""
+    """Run the MSE node."""
     return _mse(MSE, prediction, target, reduction)
 
 
 def mse_loss_corrected(prediction: Array, target: Array, *, reduction: str = "mean") -> tuple[Array, Any]:
-    """The MSE node, divided by the number of elements."""
+    """Run the MSE node whose gradient is divided by the number of elements."""
     return _mse(MSECorrected, prediction, target, reduction)
 
 
@@ -409,7 +410,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/forward",
         "network",
-        "Forward: a sigmoid of the first linear unit, a tanh of the second.",
+        "The forward pass applies a sigmoid to the first linear unit and a tanh to the second.",
         question="the output of the 3-4-2 network",
         says=lambda x, y, w1, b1, w2, b2: np.tanh(np.power(1 + np.exp((x @ w1 + b1) * -1), -1) @ w2 + b2),
         examples=(TEXT,),
@@ -417,7 +418,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/backward-output",
         "network",
-        "Backward: (y - o)(1 - o^2) at the output, to be added, lowers the mean squared error.",
+        "In the backward pass, the value at the output is (y - o)(1 - o^2). If it is added, the mean "
+        "squared error becomes smaller.",
         formula="grad_os2 = (y - os2)(1 - os2^2)",
         question="minus the gradient at the second linear unit",
         says=ascent_at_the_output,
@@ -426,7 +428,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/backward-hidden",
         "network",
-        "And through the second weights, times s (1 - s), at the hidden layer.",
+        "At the hidden layer, this value goes through the second weights and is multiplied by s (1 - s).",
         formula="grad_os1 = (W2 grad_os2^T)^T (1 - os1) os1",
         question="minus the gradient at the first linear unit",
         says=ascent_at_the_hidden,
@@ -435,19 +437,19 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/backward-weights",
         "network",
-        "The gradients of the weights and biases.",
-        why_not="left out in the document (an ellipsis stands there)",
+        "The document gives the gradients of the weights and biases.",
+        why_not="the document leaves them out and prints an ellipsis",
     ),
     Claim(
         "003/components",
         "framework",
         "Deep-learning frameworks share five components.",
-        why_not="a survey, nothing to compute",
+        why_not="it is a survey, and there is nothing to compute",
     ),
     Claim(
         "003/torch-output",
         "Torch",
-        "Sigmoid's updateOutput is 1 / (1 + exp(-x)).",
+        "The updateOutput of Sigmoid is 1 / (1 + exp(-x)).",
         layer="sigmoid",
         question="y of sigmoid",
         says=value(sigmoid),
@@ -456,7 +458,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/torch-gradient",
         "Torch",
-        "Its updateGradInput is gradOutput (1 - z) z of the stored output z.",
+        "The updateGradInput of Sigmoid is gradOutput (1 - z) z, and z is the stored output.",
         layer="sigmoid",
         formula="gradInput = gradOutput (1 - z) z",
         question="dx of sigmoid",
@@ -466,32 +468,33 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/torch-inverse",
         "Torch",
-        "Forward is output = f(input), backward is input = f(output).",
+        "The forward pass is output = f(input). The backward pass is input = f(output).",
         layer="sigmoid",
         formula="input = f(output)",
         question="dx of sigmoid",
         says=lambda x, dy: x,
         examples=({"x": np.zeros(1)}, {"x": (2,)}),
         corrected=gradient(sigmoid),
-        correction="gradInput = f(gradOutput, output): going back gives the input's gradient, not the input.",
-        consequence="Back-propagation is taken for inverting the function.",
+        correction="The backward pass is gradInput = f(gradOutput, output): it returns the gradient of the input, "
+        "not the input.",
+        consequence="A reader thinks that back-propagation inverts the function.",
     ),
     Claim(
         "003/torch-pictures",
         "Torch",
-        "The formulas of sigmoid and its derivative.",
-        why_not="pictures, which are lost; the code beneath them is a claim of its own",
+        "The document gives the formulas of sigmoid and its derivative.",
+        why_not="the formulas were pictures, which are lost; the code below them is a separate claim",
     ),
     Claim(
         "003/torch-files",
         "Torch",
-        "Nearly every file of Torch's nn has these two functions.",
-        why_not="about the source tree of another project",
+        "Nearly every file of Torch's nn package has these two functions.",
+        why_not="it is about the source code of another project",
     ),
     Claim(
         "003/node",
         "Node",
-        "A node registers itself with its parents, so that the gradients of all children can be found.",
+        "A node registers itself with its parents, so that a parent can find the gradients of all its children.",
         question="an order of computation",
         says=_order_by(sort_corrected),
         examples=tuple({"parents": g} for g in GRAPHS),
@@ -499,7 +502,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/input",
         "Input",
-        "An input's gradient is the sum of what its children hold for it.",
+        "The gradient of an input is the sum of the gradients that its children hold for it.",
         question="the gradient of an input that feeds two nodes",
         says=fan_out,
         examples=({"x": (1,)}, {"x": (2, 3)}),
@@ -517,7 +520,7 @@ CLAIMS: tuple[Claim, ...] = (
         Claim(
             f"003/linear-d{name}",
             "Linear",
-            f"Its gradient by {what}.",
+            f"The formula is the gradient of Linear with respect to {what}.",
             layer="affine",
             formula=formula,
             question=f"d{name} of affine",
@@ -531,7 +534,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/sigmoid",
         "Sigmoid",
-        "Sigmoid's gradient is s (1 - s) g.",
+        "The gradient of Sigmoid is s (1 - s) g.",
         layer="sigmoid",
         question="dx of sigmoid",
         says=gradient(sigmoid),
@@ -540,7 +543,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/tanh",
         "Tanh",
-        "Tanh is tanh.",
+        "The Tanh node computes tanh.",
         layer="tanh",
         question="y of tanh",
         says=value(tanh),
@@ -549,16 +552,16 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/tanh-gradient",
         "Tanh",
-        "Its gradient is (1 + t)(1 - t) times the transposed gradient of the cost.",
+        "The gradient of Tanh is (1 + t)(1 - t) times the transposed gradient of the cost.",
         layer="tanh",
         formula="(1 + t)(1 - t) g^T",
         question="dx of tanh",
         says=gradient(tanh),
         examples=({"x": (1, 1)}, {"x": (1, 2)}, {"x": (2, 2)}),
         corrected=gradient(tanh_corrected),
-        correction="g as it comes, elementwise.",
-        consequence="Square gradients are mixed up, others do not fit. It mends the MSE node below, which hands back a column, "
-        "for a batch of one.",
+        correction="The factor is g itself, elementwise, and not its transpose.",
+        consequence="The elements of square gradients are mixed up, and other gradients do not fit. For a batch of "
+        "one, this transpose repairs the MSE node below, which returns a column.",
         condition="g is a single number, a vector or symmetric",
         under=({"x": (1, 1)}, {"x": (3,)}),
         tried=True,
@@ -570,8 +573,8 @@ CLAIMS: tuple[Claim, ...] = (
         question="the last node of the training graph",
         says=lambda: "Tanh",
         corrected=lambda: "MSE",
-        correction="It is an activation; the cost of the run, and its last node, is MSE.",
-        consequence="A network that ends in Tanh has no cost to be lowered.",
+        correction="Tanh is an activation. The cost of the run, and its last node, is MSE.",
+        consequence="A network that ends in Tanh has no cost to minimise.",
     ),
     Claim(
         "003/mse",
@@ -585,16 +588,16 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/mse-gradient",
         "MSE",
-        "Its gradient is -(2 / m) (y - a), m the number of samples, as a column.",
+        "The gradient of MSE is -(2 / m) (y - a), as a column, and m is the number of samples.",
         layer="mse_loss",
         formula="(-2 / m) diff",
         question="dprediction of mse_loss",
         says=gradient(mse_loss),
         examples=PAIRS,
         corrected=gradient(mse_loss_corrected),
-        correction="Divided by the number of elements, in the inputs' shape.",
-        consequence="With k outputs the gradient is k times too large, and it comes as a column that fits no other node: in the "
-        "document's run the learning rate is in truth 0.2.",
+        correction="The divisor is the number of elements, and the gradient has the shape of the inputs.",
+        consequence="With k outputs, the gradient is k times too large, and it is a column that fits no other node. "
+        "In the document's run, the learning rate is really 0.2.",
         condition="there is one output",
         under=({"prediction": (1, 1), "target": (1, 1)}, {"prediction": (3, 1), "target": (3, 1)}),
         tried=True,
@@ -602,15 +605,15 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/mse-gradient-y",
         "MSE",
-        "The gradient by the target is the same with the other sign.",
+        "The gradient with respect to the target is the same with the opposite sign.",
         layer="mse_loss",
         formula="(2 / m) diff",
         question="dtarget of mse_loss",
         says=gradient(mse_loss, 1),
         examples=PAIRS,
         corrected=gradient(mse_loss_corrected, 1),
-        correction="Divided by the number of elements, in the inputs' shape.",
-        consequence="As above.",
+        correction="The divisor is the number of elements, and the gradient has the shape of the inputs.",
+        consequence="The consequence is the same as for the claim above.",
         condition="there is one output",
         under=({"prediction": (1, 1), "target": (1, 1)}, {"prediction": (3, 1), "target": (3, 1)}),
         tried=True,
@@ -618,7 +621,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/kahn-example",
         "Kahn",
-        "Module 1 needs 3 and 4, and 3 needs 5 and then 2: 5, 2, 3, 4, 1 is an order.",
+        "Module 1 needs 3 and 4, and 3 needs 5 and then 2. So 5, 2, 3, 4, 1 is an order.",
         question="an order of computation",
         says=lambda parents: [5, 2, 3, 4, 1],
         examples=({"parents": {5: (), 2: (5,), 3: (2,), 4: (), 1: (3, 4)}},),
@@ -626,8 +629,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/kahn-picture",
         "Kahn",
-        "The graph of the example.",
-        why_not="a picture, which is lost; the dependencies that the text names are a claim of their own",
+        "A figure shows the graph of the example.",
+        why_not="the figure was a picture, which is lost; the dependencies that the text names are a separate claim",
     ),
     Claim(
         "003/kahn",
@@ -637,34 +640,37 @@ CLAIMS: tuple[Claim, ...] = (
         says=_order_by(topological_sort),
         examples=(*({"parents": g} for g in GRAPHS), {"parents": {0: (), 1: (0, 0)}}),
         corrected=_order_by(sort_corrected),
-        correction="Count the edges; sets forget that a node may take one parent twice.",
-        consequence="A product of a node with itself stops the sort: the second removal of the edge raises KeyError.",
+        correction="The sort must count the edges, because sets forget that a node may take one parent twice.",
+        consequence="If a node is multiplied by itself, the sort stops: the second removal of the edge raises "
+        "KeyError.",
         condition="no node takes a parent twice",
         under=tuple({"parents": g} for g in GRAPHS),
     ),
     Claim(
         "003/kahn-cost",
         "Kahn",
-        "It is Kahn's algorithm, which meets every node and edge once.",
-        question="nodes visited at most once an edge",
+        "The sort is Kahn's algorithm, which meets every node and edge once.",
+        question="the number of visits of a sort",
         says=visits,
         examples=({"parents": diamonds(1)}, {"parents": diamonds(6)}),
         corrected=visits_corrected,
-        correction="Remember which nodes have been met before they are queued.",
-        consequence="Behind n diamonds (residual blocks, say) the first sweep visits 2^n times as often; thirty never end.",
+        correction="The sort must remember which nodes it has already met before it puts them into the queue.",
+        consequence="After n diamonds (residual blocks, for example), the first sweep visits a node 2^n times. With "
+        "thirty diamonds, it never ends in practice.",
         condition="no two paths meet",
         under=({"parents": {0: (), 1: (0,), 2: (1,)}},),
     ),
     Claim(
         "003/tenth",
         "training",
-        "Node number 9 of the order is the network's output.",
+        "Node number 9 of the order is the output of the network.",
         question="the output of the 3-4-2 network",
         says=tenth_node,
         examples=(RUN,),
         corrected=lambda **given: output_node(**given),
-        correction="Record the value of the Tanh node itself.",
-        consequence="Nodes are popped from a set: where y comes last before the cost, y itself is recorded as the output.",
+        correction="The program must record the value of the Tanh node itself.",
+        consequence="Nodes are popped from a set. If y is the last node before the cost, the program records y as the"
+        " output.",
     ),
     Claim(
         "003/initial",
@@ -677,34 +683,34 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/converges",
         "training",
-        "In ten epochs the output comes nearer to the target, epoch after epoch.",
-        question="whether the 3-4-2 network comes nearer each epoch",
+        "In ten epochs, the output comes nearer to the target in every epoch.",
+        question="whether the 3-4-2 network comes nearer in every epoch",
         says=nearer_each_epoch,
         examples=(RUN,),
     ),
     Claim(
         "003/run",
         "training",
-        "The outputs of the ten epochs are those of gradient descent on the MSE at the rate 0.1.",
+        "The outputs of the ten epochs are those of gradient descent on the MSE with learning rate 0.1.",
         question="ten epochs of the 3-4-2 network",
         says=train,
         examples=(RUN | {"epochs": 2}, RUN | {"epochs": 10}),
         corrected=train_corrected,
-        correction="The gradient of the mean over two outputs is half of what the MSE node gives.",
-        consequence="The run moves twice as fast as its learning rate says: after nine updates (-0.706, 0.652) and not (-0.445, "
-        "-0.041).",
-        condition="the first output, before any update",
+        correction="The gradient of the mean over two outputs is half of what the MSE node returns.",
+        consequence="The run moves twice as fast as its learning rate says. After nine updates, the output is "
+        "(-0.706, 0.652) and not (-0.445, -0.041).",
+        condition="only the first output is compared, before any update",
         under=(RUN | {"epochs": 1},),
     ),
     Claim(
         "003/target",
         "training",
-        "The target of the run is that of the text, -0.85, 0.72.",
+        "The target of the run is the target of the text, -0.85, 0.72.",
         question="the target of the text",
         says=lambda: Y_OF_THE_RUN,
         corrected=lambda: Y_OF_THE_TEXT,
-        correction="The run trains towards -0.85, 0.75.",
-        consequence="The printed target is not what the outputs approach.",
+        correction="The target of the run is -0.85, 0.75.",
+        consequence="The outputs do not approach the printed target.",
     ),
     Claim(
         "003/trainables",
@@ -717,7 +723,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "003/heatmaps",
         "training",
-        "Figures of the outputs and weights over the epochs.",
-        why_not="pictures, which are lost; the numbers they draw are claims of their own",
+        "Figures show the outputs and weights over the epochs.",
+        why_not="the figures were pictures, which are lost; the numbers that they show are separate claims",
     ),
 )

@@ -19,6 +19,7 @@ MEANINGS: dict[str, str] = {
     "crashed": "the process died",
     "timed_out": "no answer in time",
     "not_implemented": "not offered",
+    "not_loaded": "the target could not be imported or set up",
 }
 
 

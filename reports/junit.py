@@ -24,7 +24,7 @@ def junit(results: Results) -> bytes:
             name=target,
             tests=str(len(trials)),
             failures=str(sum(bool(trial.failing) for trial in trials)),
-            errors="0",
+            errors=str(sum(trial.verdict == "not_loaded" for trial in trials)),
             skipped=str(sum(trial.verdict == "not_implemented" for trial in trials)),
             time=f"{sum(trial.seconds for trial in trials):.3f}",
             timestamp=results.started,
@@ -40,6 +40,8 @@ def _add_case(suite: ElementTree.Element, trial: Trial) -> None:
     )
     if trial.verdict == "not_implemented":
         ElementTree.SubElement(case, "skipped", message="not implemented")
+    if trial.verdict == "not_loaded":
+        ElementTree.SubElement(case, "error", message=UNWRITABLE.sub("?", trial.note or "the target cannot be loaded"))
     if trial.failing:
         message = UNWRITABLE.sub("?", f"{trial.verdict}: {trial.failing[0].message}")
         failure = ElementTree.SubElement(case, "failure", type=trial.verdict, message=message)

@@ -11,12 +11,9 @@ if TYPE_CHECKING:
 def markdown(results: Results) -> str:
     """Write a table with a row per target and layer, then each discrepancy that counts, folded."""
     count = len(results.failing)
-    lines = [
-        "## Backproof",
-        "",
-        f"{count} discrepanc{'y' if count == 1 else 'ies'}." if count else "Everything conforms.",
-        "",
-    ]
+    said = [f"{count} discrepanc{'y' if count == 1 else 'ies'}."] if count else []
+    said += [f"{reason}." for reason in results.shortfalls]
+    lines = ["## Backproof", "", " ".join(said) or "Everything conforms.", ""]
     lines += ["| target | layer | verdict | configurations | worst / bound |", "|---|---|---|---|---|"]
     for row in results.rows():
         verdict = row.verdict.replace("_", " ") + " (expected)" * row.all_known

@@ -1,4 +1,11 @@
-"""The layers as rules: ``y = layer(x, ...)`` and ``y, pullback = layer.vjp(x, ...)``."""
+"""The layers as rules: ``y = layer(x, ...)`` and ``y, pullback = layer.vjp(x, ...)``.
+
+The docstring of each rule has its formula, its derived gradient, its shapes, what it refuses, its source, and an example.
+The examples assume these two lines:
+
+>>> import numpy as np
+>>> from impl import functional as F
+"""
 
 from impl.functional.activation import (
     elu,

@@ -1,26 +1,39 @@
-"""Layers composed of layers: rules built from rules. Going back, the parts' pullbacks are called in reverse."""
+"""Layers composed of layers: rules built from rules. Going back, the parts' pullbacks are called in reverse order."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec
 
 from impl.array import Array
 from impl.functional.activation import relu
+from impl.functional.checks import PaddingOption, PerAxis, per_axis
 from impl.functional.conv import conv2d
 from impl.functional.linear import affine
 from impl.functional.norm import batch_norm
 from impl.functional.pool import max_pool2d
-from impl.rule import refuse, rule
+from impl.rule import Rule, refuse, rule
+
+P = ParamSpec("P")
 
 
 @rule
-def affine_relu(x: Array, w: Array, b: Array | None = None) -> Any:
-    """relu(affine(x, w, b)): y = max(x @ w + b, 0).
+def affine_relu(x: Array, w: Array, b: Array | None = None, /) -> tuple[Array, Any]:
+    """Apply relu(affine(x, w, b)).
 
-    da = dy where a > 0, then dx, dw, db as in ``affine``.
+    y = max(a, 0) with a = x @ w + b.
+    da = dy if a > 0, else 0; then dx, dw, db as in ``affine``.
 
     Shapes: x (N, ...) flattened to (N, D); w (D, M); b (M), optional; y (N, M).
-    Raises ValueError where x, w and b do not fit. Source: document 004, section 5.3.
+    Raises ValueError if x, w and b do not fit. Source: document 004, section 5.3.
+
+    >>> y, pullback = F.affine_relu.vjp(np.array([[1.0, 2.0]]), np.array([[1.0, -1.0], [1.0, -1.0]]), np.zeros(2))
+    >>> y, pullback(np.array([[10.0, 10.0]]))
+    (array([[3., 0.]]), (array([[10., 10.]]), array([[10.,  0.],
+           [20.,  0.]]), array([10.,  0.])))
     """
     a, affine_kept = affine.forward(x, w, b)
     y, relu_kept = relu.forward(a)
@@ -39,20 +52,29 @@ def conv_relu_pool(
     x: Array,
     w: Array,
     b: Array | None = None,
+    /,
     *,
-    stride=1,
-    padding=0,
-    dilation=1,
-    groups=1,
-    kernel_size=2,
-    pool_stride=None,
-) -> Any:
-    """max_pool2d(relu(conv2d(x, w, b))); stride to groups are the convolution's, the rest the pooling's.
+    stride: PerAxis = 1,
+    padding: PaddingOption = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    kernel_size: PerAxis = 2,
+    pool_stride: PerAxis | None = None,
+) -> tuple[Array, Any]:
+    """Apply max_pool2d(relu(conv2d(x, w, b))).
 
-    dh = the pooling's dx, da = dh where a > 0, then dx, dw, db as in ``conv2d``.
+    The options stride to groups belong to the convolution, the others to the pooling.
+    y = max_pool2d(h) with h = max(a, 0), a = conv2d(x, w, b).
+    dh = dx of the pooling, da = dh if a > 0, else 0; then dx, dw, db as in ``conv2d``.
 
     Shapes: x (N, C, H, W); w (F, C/groups, KH, KW); b (F), optional; y (N, F, OH, OW).
-    Raises ValueError where shapes or options do not fit. Source: document 004, sections 4 and 5.3.
+    Raises ValueError if shapes or options do not fit. Source: document 004, sections 4 and 5.3.
+
+    >>> x, w = np.array([[[[1.0, 2.0], [3.0, 4.0]]]]), np.array([[[[2.0]]]])
+    >>> y, pullback = F.conv_relu_pool.vjp(x, w)
+    >>> dx, dw, db = pullback(np.ones_like(y))
+    >>> y.ravel(), dx.ravel(), dw.ravel()
+    (array([8.]), array([0., 0., 0., 2.]), array([4.]))
     """
     a, conv_kept = conv2d.forward(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     h, relu_kept = relu.forward(a)
@@ -65,12 +87,12 @@ def _(
     residuals: Any,
     dy: Array,
     *,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: PerAxis,
+    padding: PaddingOption,
+    dilation: PerAxis,
     groups: int,
-    kernel_size: Any,
-    pool_stride: Any,
+    kernel_size: PerAxis,
+    pool_stride: PerAxis | None,
 ) -> tuple[Any, ...]:
     conv_kept, relu_kept, pool_kept = residuals
     (dh,) = max_pool2d.backward(pool_kept, dy, kernel_size=kernel_size, stride=pool_stride)
@@ -87,22 +109,31 @@ def conv_bn_relu(
     beta: Array | None = None,
     running_mean: Array | None = None,
     running_var: Array | None = None,
+    /,
     *,
-    stride=1,
-    padding=0,
-    dilation=1,
-    groups=1,
-    training=True,
-    momentum=0.1,
-    eps=1e-5,
-) -> Any:
-    """relu(batch_norm(conv2d(x, w, b))); the value is (y, new_running_mean, new_running_var).
+    stride: PerAxis = 1,
+    padding: PaddingOption = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[tuple[Array, Array | None, Array | None], Any]:
+    """Apply relu(batch_norm(conv2d(x, w, b))); the value is (y, new_running_mean, new_running_var).
 
-    dh = dy where h > 0, then da, dgamma, dbeta as in ``batch_norm``, then dx, dw, db as in ``conv2d``.
+    y = max(h, 0) with h = batch_norm(a), a = conv2d(x, w, b).
+    dh = dy if h > 0, else 0; then da, dgamma, dbeta as in ``batch_norm``; then dx, dw, db as in ``conv2d``.
 
     Shapes: x (N, C, H, W); w (F, C/groups, KH, KW); b, gamma, beta, running_mean, running_var (F), each optional;
-    y (N, F, OH, OW). Raises ValueError where shapes or options do not fit.
+    y (N, F, OH, OW). Raises ValueError if shapes or options do not fit.
     Source: document 000, sections 4.9 and 5.3.
+
+    >>> x, w = np.array([[[[1.0, -1.0]]]]), np.array([[[[2.0]]]])
+    >>> arrays = (x, w, None, None, None, np.zeros(1), np.ones(1))
+    >>> (y, mean, var), pullback = F.conv_bn_relu.vjp(*arrays, training=False, eps=0.0)
+    >>> dx, dw, *_ = pullback(np.ones_like(y))
+    >>> y.ravel(), dx.ravel(), dw.ravel()
+    (array([2., 0.]), array([2., 0.]), array([1.]))
     """
     a, conv_kept = conv2d.forward(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     (h, mean, var), norm_kept = batch_norm.forward(
@@ -114,7 +145,14 @@ def conv_bn_relu(
 
 @conv_bn_relu.pullback
 def _(
-    residuals: Any, dy: Array, *, stride: Any, padding: Any, dilation: Any, groups: int, training: bool
+    residuals: Any,
+    dy: Array,
+    *,
+    stride: PerAxis,
+    padding: PaddingOption,
+    dilation: PerAxis,
+    groups: int,
+    training: bool,
 ) -> tuple[Any, ...]:
     conv_kept, norm_kept, relu_kept = residuals
     (dh,) = relu.backward(relu_kept, dy)
@@ -125,18 +163,71 @@ def _(
 
 # -- residual blocks --------------------------------------------------------------------------------------------------
 
+SHORTCUT = "_shortcut"  # the ending of the names of the shortcut's arrays
+POSITIONAL_ONLY, KEYWORD_ONLY = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.KEYWORD_ONLY
+
+
+@dataclass(frozen=True)
+class ResidualBlock:
+    """A residual block as data. The names and the order of all its arrays follow from the endings of these names.
+
+    ``convolutions`` holds the ending of each convolution's arrays, in order; the one of ``strided`` has the stride.
+    """
+
+    convolutions: tuple[str, ...]
+    strided: str
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Name the running statistics, which take no gradient."""
+        ends = (*self.convolutions, SHORTCUT)
+        return tuple(f"running_{what}{end}" for end in ends for what in ("mean", "var"))
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Name all arrays, in the order of a call."""
+        kernels = (f"w{end}" for end in self.convolutions)
+        scales = (f"{what}{end}" for end in self.convolutions for what in ("gamma", "beta"))
+        shortcut = (f"{what}{SHORTCUT}" for what in ("w", "gamma", "beta"))
+        return ("x", *kernels, *scales, *shortcut, *self.running)
+
+    def strides(self, stride: PerAxis) -> dict[str, PerAxis]:
+        """Return the stride of each convolution; the shortcut's is always that of the block."""
+        return {end: stride if end == self.strided else 1 for end in self.convolutions} | {SHORTCUT: stride}
+
+    def rule(self, forward: Callable[P, tuple[Any, Any]]) -> Rule[P]:
+        """Make the rule of a forward that takes x, the kernels and ``*others``; a decorator.
+
+        The signature of the rule names the others, too.
+        """
+        given = inspect.signature(forward).parameters.values()
+        required, options = [[p for p in given if p.kind is kind] for kind in (POSITIONAL_ONLY, KEYWORD_ONLY)]
+        others = [
+            inspect.Parameter(name, POSITIONAL_ONLY, default=None, annotation="Array | None")
+            for name in self.arrays[len(required) :]
+        ]
+        made = Rule(forward, self.running, signature=inspect.Signature([*required, *others, *options]))
+        made.pullback(functools.partial(_block_back, self))
+        return made
+
+
+BASIC = ResidualBlock(("1", "2"), strided="1")
+BOTTLENECK = ResidualBlock(("1", "2", "3"), strided="2")
+
 
 def _convolved(
-    x: Array, w: Array, norm: tuple[Array | None, ...], stride: Any, options: dict[str, Any]
-) -> tuple[Any, Any]:
-    """batch_norm(conv2d(x, w)), the kernel's size kept; norm is (gamma, beta, running_mean, running_var)."""
+    x: Array, given: dict[str, Any], end: str, stride: PerAxis, options: dict[str, Any]
+) -> tuple[tuple[Any, Any, Any], Any]:
+    """Return batch_norm(conv2d(x, w)) with the arrays of an ending, the image's size kept at stride 1."""
+    w = given[f"w{end}"]
+    norm = (given[f"{what}{end}"] for what in ("gamma", "beta", "running_mean", "running_var"))
     a, conv_kept = conv2d.forward(x, w, stride=stride, padding=tuple(k // 2 for k in w.shape[2:]))
     value, norm_kept = batch_norm.forward(a, *norm, **options)
     return value, (conv_kept, norm_kept)
 
 
-def _convolved_back(kept: Any, dy: Array, stride: Any, training: bool) -> tuple[Any, ...]:
-    """dx, dw, dgamma and dbeta."""
+def _convolved_back(kept: Any, dy: Array, stride: PerAxis, training: bool) -> tuple[Any, ...]:
+    """Return dx, dw, dgamma and dbeta."""
     conv_kept, norm_kept = kept
     da, dgamma, dbeta, _, _ = batch_norm.backward(norm_kept, dy, training=training)
     w = conv_kept[0][1]
@@ -145,155 +236,122 @@ def _convolved_back(kept: Any, dy: Array, stride: Any, training: bool) -> tuple[
 
 
 def _block(
-    x: Array, kernels: list[Array], norms: list[Any], strides: list[Any], shortcut: Any, stride: Any, options: Any
+    block: ResidualBlock, arrays: tuple[Array | None, ...], stride: PerAxis, options: dict[str, Any]
 ) -> tuple[Any, Any]:
-    """relu(block(x) + shortcut(x)): convolutions with their normalisations, ReLU between."""
-    filters = kernels[-1].shape[0]
-    if shortcut[0] is None and (x.ndim != 4 or x.shape[1] != filters or stride not in (1, (1, 1), [1, 1])):
+    """Return relu(convolutions(x) + shortcut(x)) with the new running statistics, and the residuals."""
+    given: dict[str, Any] = dict(zip(block.arrays, arrays, strict=True))
+    x, projected = given["x"], given[f"w{SHORTCUT}"] is not None
+    filters = given[f"w{block.convolutions[-1]}"].shape[0]
+    if not projected and (x.ndim != 4 or x.shape[1] != filters or per_axis("stride", stride, 2, 1) != (1, 1)):
         refuse(
             f"x of shape {tuple(x.shape)} becomes {filters} channels at stride {stride}: "
             f"w_shortcut of shape ({filters}, channels, 1, 1) is needed"
         )
-    h, kept, running = x, [], []
-    for i, (w, norm, s) in enumerate(zip(kernels, norms, strides, strict=True)):
-        (h, mean, var), part = _convolved(h, w, norm, s, options)
-        running += [mean, var]
+    h, by, running, kept, strides = x, x, [], {}, block.strides(stride)
+    for end in block.convolutions:
+        (h, *statistics), part = _convolved(h, given, end, strides[end], options)
+        running += statistics
         gate = None
-        if i < len(kernels) - 1:
+        if end != block.convolutions[-1]:
             h, gate = relu.forward(h)
-        kept.append((part, gate))
-    by, by_kept = x, None
-    if shortcut[0] is not None:
-        (by, mean, var), by_kept = _convolved(x, shortcut[0], shortcut[1:], stride, options)
-        running += [mean, var]
-    else:
-        running += [None, None]
+        kept[end] = (part, gate)
+    statistics = [None, None]
+    if projected:
+        (by, *statistics), part = _convolved(x, given, SHORTCUT, strides[SHORTCUT], options)
+        kept[SHORTCUT] = (part, None)
     y, last = relu.forward(h + by)
-    return (y, *running), (kept, by_kept, last)
+    return (y, *running, *statistics), (kept, last)
 
 
-def _block_back(residuals: Any, dy: Array, strides: list[Any], stride: Any, training: bool) -> tuple[Any, ...]:
-    """dx, the parts' (dw, dgamma, dbeta) in order, and the shortcut's, None where there is none."""
-    kept, by_kept, last = residuals
+def _block_back(block: ResidualBlock, residuals: Any, dy: Array, *, stride: PerAxis, training: bool) -> tuple[Any, ...]:
+    """Return the cotangents of all arrays, in order: those of x through the convolutions and the shortcut are added."""
+    kept, last = residuals
     (total,) = relu.backward(last, dy)
-    dh = total
-    parts: list[Any] = []
-    for (part, gate), s in zip(reversed(kept), reversed(strides), strict=True):
+    found: dict[str, Any] = {}
+
+    def back(end: str, dh: Any) -> Any:
+        part, gate = kept[end]
         if gate is not None:
             (dh,) = relu.backward(gate, dh)
-        dh, *rest = _convolved_back(part, dh, s, training)
-        parts.insert(0, rest)
-    by, projected = total, (None, None, None)
-    if by_kept is not None:
-        by, *rest = _convolved_back(by_kept, total, stride, training)
-        projected = tuple(rest)
-    return dh + by, parts, projected
+        dh, *gradients = _convolved_back(part, dh, block.strides(stride)[end], training)
+        found.update(zip((f"w{end}", f"gamma{end}", f"beta{end}"), gradients, strict=True))
+        return dh
+
+    dh = total
+    for end in reversed(block.convolutions):
+        dh = back(end, dh)
+    found["x"] = dh + (back(SHORTCUT, total) if SHORTCUT in kept else total)
+    return tuple(found.get(name) for name in block.arrays)
 
 
-def _running(*which: str) -> tuple[str, ...]:
-    return tuple(f"running_{what}{w}" for w in (*which, "_shortcut") for what in ("mean", "var"))
-
-
-@rule(no_gradient=_running("1", "2"))
+@BASIC.rule
 def residual_block(
     x: Array,
     w1: Array,
     w2: Array,
-    gamma1: Array | None = None,
-    beta1: Array | None = None,
-    gamma2: Array | None = None,
-    beta2: Array | None = None,
-    w_shortcut: Array | None = None,
-    gamma_shortcut: Array | None = None,
-    beta_shortcut: Array | None = None,
-    running_mean1: Array | None = None,
-    running_var1: Array | None = None,
-    running_mean2: Array | None = None,
-    running_var2: Array | None = None,
-    running_mean_shortcut: Array | None = None,
-    running_var_shortcut: Array | None = None,
-    *,
-    stride=1,
-    training=True,
-    momentum=0.1,
-    eps=1e-5,
-) -> Any:
-    """The basic residual block: y = relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)).
+    /,
+    *others: Array | None,
+    stride: PerAxis = 1,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Any, Any]:
+    """Apply the basic residual block.
 
-    The convolutions keep the size (padding K // 2) but for the stride of the first; the shortcut is x itself, or
-    bn(conv(x)) with w_shortcut at the same stride where shape or stride differ. Going back, dy (where the sum was
-    positive) goes through the block and through the shortcut, and dx is the sum of the two.
+    y = relu(bn2(conv2(relu(bn1(conv1(x))))) + shortcut(x)). The first convolution strides. The shortcut is x itself, or
+    bn(conv(x)) with ``w_shortcut`` if it is given.
 
-    Shapes: x (N, C, H, W); w1 (F, C, K, K), w2 (F, F, K, K), w_shortcut (F, C, 1, 1); the normalisations' arrays (F);
-    y (N, F, ceil(H / stride), ceil(W / stride)) for odd K. The value is (y, and the new running mean and variance of
-    each normalisation, None where none were given).
-    Raises ValueError where shapes do not fit, or a shortcut is needed and none is given.
+    dh = dy if y > 0, else 0. It goes back through the convolutions (each with dw, dgamma, dbeta) and through the shortcut,
+    and the two are added: dx.
+
+    Shapes: x (N, C, H, W); w1 (F, C, 3, 3), w2 (F, F, 3, 3), w_shortcut (F, C, 1, 1); the arrays of a normalisation
+    have as many elements as its kernel has filters; y (N, F, ceil(H / stride), ceil(W / stride)). The value is
+    (y, and the new running mean and variance of each normalisation, None if none were given).
+    Raises ValueError if shapes do not fit, or if a shortcut is needed and none is given.
     Source: document 000, sections 5.1 and 5.2; He et al., arXiv:1512.03385.
+
+    >>> x, w, mean, var = np.array([[[[1.0, -1.0]]]]), np.array([[[[2.0]]]]), np.zeros(1), np.ones(1)
+    >>> arrays = (x, w, w, *[None] * 7, mean, var, mean, var)
+    >>> (y, *_), pullback = F.residual_block.vjp(*arrays, training=False, eps=0.0)
+    >>> dx, dw1, dw2, *_ = pullback(np.ones_like(y))
+    >>> y.ravel(), dx.ravel(), dw1.ravel(), dw2.ravel()
+    (array([5., 0.]), array([5., 0.]), array([2.]), array([2.]))
     """
     options = {"training": training, "momentum": momentum, "eps": eps}
-    norms = [(gamma1, beta1, running_mean1, running_var1), (gamma2, beta2, running_mean2, running_var2)]
-    shortcut = (w_shortcut, gamma_shortcut, beta_shortcut, running_mean_shortcut, running_var_shortcut)
-    return _block(x, [w1, w2], norms, [stride, 1], shortcut, stride, options)
+    return _block(BASIC, (x, w1, w2, *others), stride, options)
 
 
-@residual_block.pullback
-def _(residuals: Any, dy: Array, *, stride: Any, training: bool) -> tuple[Any, ...]:
-    dx, ((dw1, dg1, db1), (dw2, dg2, db2)), projected = _block_back(residuals, dy, [stride, 1], stride, training)
-    return (dx, dw1, dw2, dg1, db1, dg2, db2, *projected, *[None] * 6)
-
-
-@rule(no_gradient=_running("1", "2", "3"))
+@BOTTLENECK.rule
 def bottleneck_block(
     x: Array,
     w1: Array,
     w2: Array,
     w3: Array,
-    gamma1: Array | None = None,
-    beta1: Array | None = None,
-    gamma2: Array | None = None,
-    beta2: Array | None = None,
-    gamma3: Array | None = None,
-    beta3: Array | None = None,
-    w_shortcut: Array | None = None,
-    gamma_shortcut: Array | None = None,
-    beta_shortcut: Array | None = None,
-    running_mean1: Array | None = None,
-    running_var1: Array | None = None,
-    running_mean2: Array | None = None,
-    running_var2: Array | None = None,
-    running_mean3: Array | None = None,
-    running_var3: Array | None = None,
-    running_mean_shortcut: Array | None = None,
-    running_var_shortcut: Array | None = None,
-    *,
-    stride=1,
-    training=True,
-    momentum=0.1,
-    eps=1e-5,
-) -> Any:
-    """The bottleneck residual block: y = relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x)).
+    /,
+    *others: Array | None,
+    stride: PerAxis = 1,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Any, Any]:
+    """Apply the bottleneck residual block: 1 x 1 to few channels, 3 x 3 at the stride, 1 x 1 to many.
 
-    1 x 1 to few channels, 3 x 3 at the stride, 1 x 1 to many.
+    y = relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + shortcut(x)).
 
-    As ``residual_block``, with three convolutions; the stride is the second's.
+    It is derived as ``residual_block`` (dh, then dw, dgamma, dbeta of each part, and dx), with three convolutions.
 
-    Shapes: x (N, C, H, W); w1 (K, C, 1, 1), w2 (K, K, 3, 3), w3 (F, K, 1, 1), w_shortcut (F, C, 1, 1); the
-    normalisations' arrays as many as their kernel's filters; y (N, F, ceil(H / stride), ceil(W / stride)).
-    Raises ValueError where shapes do not fit, or a shortcut is needed and none is given.
+    Shapes: x (N, C, H, W); w1 (K, C, 1, 1), w2 (K, K, 3, 3), w3 (F, K, 1, 1), w_shortcut (F, C, 1, 1); the arrays of a
+    normalisation have as many elements as its kernel has filters; y (N, F, ceil(H / stride), ceil(W / stride)).
+    The value is (y, and the new running mean and variance of each normalisation, None if none were given).
+    Raises ValueError if shapes do not fit, or if a shortcut is needed and none is given.
     Source: document 000, section 5.2; He et al., arXiv:1512.03385.
+
+    >>> x, w, mean, var = np.array([[[[1.0, -1.0]]]]), np.array([[[[2.0]]]]), np.zeros(1), np.ones(1)
+    >>> arrays = (x, w, w, w, *[None] * 9, mean, var, mean, var, mean, var)
+    >>> (y, *_), pullback = F.bottleneck_block.vjp(*arrays, training=False, eps=0.0)
+    >>> dx, dw1, dw2, dw3, *_ = pullback(np.ones_like(y))
+    >>> y.ravel(), dx.ravel(), dw1.ravel(), dw2.ravel(), dw3.ravel()
+    (array([9., 0.]), array([9., 0.]), array([4.]), array([4.]), array([4.]))
     """
     options = {"training": training, "momentum": momentum, "eps": eps}
-    norms = [
-        (gamma1, beta1, running_mean1, running_var1),
-        (gamma2, beta2, running_mean2, running_var2),
-        (gamma3, beta3, running_mean3, running_var3),
-    ]
-    shortcut = (w_shortcut, gamma_shortcut, beta_shortcut, running_mean_shortcut, running_var_shortcut)
-    return _block(x, [w1, w2, w3], norms, [1, stride, 1], shortcut, stride, options)
-
-
-@bottleneck_block.pullback
-def _(residuals: Any, dy: Array, *, stride: Any, training: bool) -> tuple[Any, ...]:
-    dx, parts, projected = _block_back(residuals, dy, [1, stride, 1], stride, training)
-    (dw1, dg1, db1), (dw2, dg2, db2), (dw3, dg3, db3) = parts
-    return (dx, dw1, dw2, dw3, dg1, db1, dg2, db2, dg3, db3, *projected, *[None] * 8)
+    return _block(BOTTLENECK, (x, w1, w2, w3, *others), stride, options)

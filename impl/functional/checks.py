@@ -1,17 +1,31 @@
-"""What the rules refuse, and the words they refuse it with."""
+"""The types of the options, and the checks that refuse a wrong one with a message."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 from impl.array import Array
 from impl.rule import refuse, refuse_type
 
+PerAxis = int | Sequence[int]
+"""One int for all spatial axes, or one int per axis."""
+
+Pairs = PerAxis | Sequence[tuple[int, int]]
+"""Padding as one int, one int per axis, or one (before, after) pair per axis."""
+
+PaddingOption = Pairs | Literal["same", "valid"]
+"""Padding as ints, pairs, or a word."""
+
+
+def several(value: object) -> bool:
+    """Tell whether value is a sequence of entries, as opposed to one entry; text is one entry."""
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+
 
 def integer(name: str, value: Any, least: int) -> int:
-    """An int of at least ``least``."""
+    """Return value as an int; refuse what is not an int of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         refuse_type(f"{name} must be an int, got {value!r}")
     if value < least:
@@ -20,7 +34,7 @@ def integer(name: str, value: Any, least: int) -> int:
 
 
 def number(name: str, value: Any, least: float, below: float = float("inf")) -> float:
-    """A real number in [least, below)."""
+    """Return value as a float; refuse what is not a real number in [least, below)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         refuse_type(f"{name} must be a number, got {value!r}")
     if not least <= float(value) < below:
@@ -29,22 +43,22 @@ def number(name: str, value: Any, least: float, below: float = float("inf")) -> 
 
 
 def flag(name: str, value: Any) -> bool:
-    """A bool."""
+    """Return value; refuse what is not True or False."""
     if not isinstance(value, bool):
         refuse_type(f"{name} must be True or False, got {value!r}")
     return value
 
 
 def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
-    """One of a few words."""
+    """Return value; refuse what is not one of the allowed words."""
     if value not in allowed:
         refuse(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return str(value)
 
 
 def per_axis(name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
-    """An int for every axis, or one int an axis."""
-    if isinstance(value, (tuple, list)):
+    """Return one int per axis, from one int or from as many ints as there are axes."""
+    if several(value):
         if len(value) != rank:
             refuse(f"{name} has {len(value)} entries but there are {rank} spatial axes: {value!r}")
         return tuple(integer(name, v, least) for v in value)
@@ -52,7 +66,7 @@ def per_axis(name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
 
 
 def axis_of(name: str, value: Any, ndim: int) -> int:
-    """An axis of an array, counted from the end where negative; gives it counted from the front."""
+    """Return an axis counted from the front; a negative one is counted from the end."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         refuse_type(f"{name} must be an int, got {value!r}")
     if not -ndim <= int(value) < ndim:
@@ -61,7 +75,7 @@ def axis_of(name: str, value: Any, ndim: int) -> int:
 
 
 def spatial(x: Array, rank: int | None) -> int:
-    """The number of spatial axes of x (N, C, *S): ``rank``, or where that is None 1 to 3."""
+    """Return the number of spatial axes of x (N, C, *S); refuse another than ``rank``, or than 1 to 3 if it is None."""
     given = x.ndim - 2
     if rank is None and not 1 <= given <= 3:
         refuse(f"x must have shape (N, C, *S) with 1 to 3 spatial axes, got shape {tuple(x.shape)}")
@@ -71,6 +85,6 @@ def spatial(x: Array, rank: int | None) -> int:
 
 
 def shaped(name: str, x: Array | None, shape: Sequence[int], why: str) -> None:
-    """x, where it is given, has this shape."""
+    """Refuse x if it is given and does not have this shape."""
     if x is not None and tuple(x.shape) != tuple(shape):
-        refuse(f"{name} has shape {tuple(x.shape)} but {why} asks for {tuple(shape)}")
+        refuse(f"{name} has shape {tuple(x.shape)} but {why} needs {tuple(shape)}")

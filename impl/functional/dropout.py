@@ -1,4 +1,4 @@
-"""Dropout with the mask given: which units are kept is the caller's to draw."""
+"""Dropout with a given mask: the caller draws which units are kept."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from impl.rule import refuse_type, rule
 
 
 @rule(no_gradient=("mask",))
-def dropout(x: Array, mask: Array, *, p=0.5) -> Any:
-    """Inverted dropout: y = x * mask / (1 - p), mask 1 where a unit is kept and 0 where it is dropped.
+def dropout(x: Array, mask: Array, /, *, p: float = 0.5) -> tuple[Array, Any]:
+    """Drop units by a given mask, and scale up the others so that the expected sum stays the same.
 
+    y = x * mask / (1 - p); mask is 1 if a unit is kept and 0 if it is dropped.
     dx = dy * mask / (1 - p).
 
     Shapes: x, mask (floating, integer or bool) and y any, the same.
-    Raises ValueError where the shapes differ or p is not in [0, 1).
+    Raises ValueError if the shapes differ or p is not in [0, 1).
     Source: Srivastava et al., JMLR 15 (2014); the documents do not have it.
+
+    >>> y, pullback = F.dropout.vjp(np.array([1.0, 2.0]), np.array([True, False]), p=0.5)
+    >>> y, pullback(np.array([10.0, 10.0]))
+    (array([2., 0.]), (array([20.,  0.]), None))
     """
     if mask.dtype.kind not in "biuf" and mask.dtype != x.dtype:
         refuse_type(f"mask must hold numbers or bools, got {mask.dtype}")

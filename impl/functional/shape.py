@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from impl.array import Array, add_at, namespace, spread
-from impl.functional.checks import choice, spatial
+from impl.functional.checks import Pairs, choice, spatial
 from impl.functional.window import pairs
 from impl.rule import refuse, rule
 
-PAD_MODES = ("constant", "reflect", "replicate", "circular")
+Mode = Literal["constant", "reflect", "replicate", "circular"]
+PAD_MODES: tuple[str, ...] = get_args(Mode)
 
 
 @rule
-def add(x: Array, y: Array) -> Any:
-    """The sum x + y of a residual connection, broadcast as NumPy does.
+def add(x: Array, y: Array, /) -> tuple[Array, Any]:
+    """Add two arrays, broadcast as NumPy does: a residual connection.
 
-    dx = dy summed over the axes along which x was broadcast; likewise for y.
+    z = x + y.
+    dx = dz summed over the axes along which x was broadcast;  dy = dz summed over those of y.
 
-    Shapes: x, y any that broadcast together. Raises ValueError where they do not.
+    Shapes: x, y any that broadcast together. Raises ValueError if they do not.
     Source: document 000, section 5.1.
+
+    >>> y, pullback = F.add.vjp(np.array([[1.0, 2.0]]), np.array([10.0]))
+    >>> y, pullback(np.array([[3.0, 4.0]]))
+    (array([[11., 12.]]), (array([[3., 4.]]), array([7.])))
     """
     try:
         np.broadcast_shapes(x.shape, y.shape)
@@ -36,7 +42,7 @@ def _(residuals: Any, dy: Array) -> tuple[Array, ...]:
     return tuple(_summed_to(dy, x.shape) for x in residuals)
 
 
-def _summed_to(dy: Array, shape: tuple[int, ...]) -> Array:
+def _summed_to(dy: Array, shape: tuple[int, ...]) -> Any:
     """Undo a broadcast: sum over the axes that it made or stretched."""
     dy = dy.sum(axis=tuple(range(dy.ndim - len(shape))))
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and dy.shape[i] != 1)
@@ -44,10 +50,17 @@ def _summed_to(dy: Array, shape: tuple[int, ...]) -> Array:
 
 
 @rule
-def flatten(x: Array) -> Any:
-    """Every sample as one vector: y of shape (N, everything else);  dx = dy in the shape of x.
+def flatten(x: Array, /) -> tuple[Array, Any]:
+    """Return each sample as one vector.
 
-    Shapes: x (N, ...); y (N, D). Raises ValueError where x has no batch axis. Source: document 004, section 5.1.
+    y = x in the shape (N, everything else);  dx = dy in the shape of x.
+
+    Shapes: x (N, ...); y (N, D). Raises ValueError if x has no batch axis. Source: document 004, section 5.1.
+
+    >>> y, pullback = F.flatten.vjp(np.array([[[1.0], [2.0]]]))
+    >>> y, pullback(np.array([[10.0, 20.0]]))
+    (array([[1., 2.]]), (array([[[10.],
+            [20.]]]),))
     """
     if x.ndim < 1:
         refuse("x must have a batch axis, got a single number")
@@ -61,24 +74,30 @@ def _(residuals: Any, dy: Array) -> tuple[Array]:
 
 
 @rule
-def pad(x: Array, *, padding: Any, mode="constant") -> Any:
+def pad(x: Array, /, *, padding: Pairs, mode: Mode = "constant") -> tuple[Array, Any]:
     """Pad the spatial axes: with zeros, or with x reflected, replicated or continued periodically.
 
-    y[o] = x[place(o)], or 0 where o lies in padded zeros.
+    y[o] = x[place(o)], or 0 if o lies in padded zeros.
     dx[i] = sum of dy[o] over the o with place(o) = i; what lies over padded zeros is dropped.
 
     Shapes: x (N, C, *S) with 1 to 3 spatial axes; y (N, C, *(S + before + after)).
     Raises ValueError for another mode, a negative padding, or one that reaches past x ("reflect": before - 1 < S - 1).
     Source: document 000, section 4.3; document 004, section 2.1; the modes are PyTorch's.
+
+    >>> y, pullback = F.pad.vjp(np.array([[[1.0, 2.0]]]), padding=[(0, 2)], mode="circular")
+    >>> y, pullback(np.array([[[1.0, 10.0, 100.0, 1000.0]]]))
+    (array([[[1., 2., 1., 2.]]]), (array([[[ 101., 1010.]]]),))
     """
     return _padded(x, _edges(x, padding), choice("mode", mode, PAD_MODES)), (x,)
 
 
-def _edges(x: Array, padding: Any) -> list[tuple[int, int]]:
+def _edges(x: Array, padding: Pairs) -> list[tuple[int, int]]:
+    """Return the padding before and after each spatial axis of x."""
     return pairs(padding, spatial(x, None))
 
 
-def _padded(x: Array, edges: list[tuple[int, int]], mode: str) -> Array:
+def _padded(x: Array, edges: list[tuple[int, int]], mode: str) -> Any:
+    """Return a padded copy of x."""
     if mode == "constant":
         y = spread(x, (1,) * len(edges), edges)
         return y.copy() if y is x else y
@@ -88,7 +107,7 @@ def _padded(x: Array, edges: list[tuple[int, int]], mode: str) -> Array:
 
 
 @pad.pullback
-def _(residuals: Any, dy: Array, *, padding: Any, mode: str) -> tuple[Array]:
+def _(residuals: Any, dy: Array, *, padding: Pairs, mode: str) -> tuple[Array]:
     (x,) = residuals
     edges = _edges(x, padding)
     if mode == "constant":
@@ -101,7 +120,7 @@ def _(residuals: Any, dy: Array, *, padding: Any, mode: str) -> tuple[Array]:
 
 
 def _source(n: int, before: int, after: int, mode: str) -> np.ndarray:
-    """For each place of the padded axis, the place of x (n of them) that it copies."""
+    """Return, for each place of the padded axis, the place of x (which has n) that it copies."""
     limit = {"reflect": n - 1, "replicate": None if n else -1, "circular": n}[mode]
     if limit is not None and max(before, after) > limit:
         refuse(f"padding {(before, after)} with mode {mode!r} reaches past x, which has {n} places")

@@ -12,20 +12,21 @@ from rich.table import Table
 from oracle.cli.shared import Refused, console, listed
 
 
-def layers(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """The layers, their configuration, and the documents they come from."""
+def layers(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Say everything about one layer.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the layers, or say everything about one: formula, shapes, options, and what must be refused."""
     from oracle.layers import LAYERS
+    from oracle.layers.describe import details, summary
 
-    rows: list[dict[str, Any]] = [
-        {
-            "layer": layer.name,
-            "arrays": [name + "?" * (name in layer.optional) for name in layer.arrays],
-            "configuration": {k: None if v is ... else v for k, v in layer.options.items()},
-            "required": [k for k, v in layer.options.items() if v is ...],
-            "documents": list(layer.documents),
-        }
-        for layer in LAYERS.values()
-    ]
+    if name:
+        if name not in LAYERS:
+            raise Refused(f"there is no layer {name!r}; there are {', '.join(LAYERS)}")
+        found = details(LAYERS[name])
+        typer.echo(json.dumps(found, indent=1) if as_json else _described(found))
+        return
+    rows = [summary(layer) for layer in LAYERS.values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -34,6 +35,29 @@ def layers(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
         options = [k if k in row["required"] else f"{k}={v!r}" for k, v in row["configuration"].items()]
         table.add_row(row["layer"], ", ".join(row["arrays"]), ", ".join(options), "; ".join(row["documents"]))
     console().print(table)
+
+
+def _described(layer: dict[str, Any]) -> str:
+    """Describe a layer in lines of text."""
+    lines = [layer["layer"], "", *layer["formula"].splitlines(), "", "arrays"]
+    for array in layer["arrays"]:
+        notes = [array["holds"], *["optional"] * array["optional"], *["takes no gradient"] * (not array["gradient"])]
+        lines.append(f"    {array['name']} {array['shape']}: {', '.join(notes)}")
+    lines += ["outputs", *(f"    {output['name']} {output['shape']}" for output in layer["outputs"])]
+    if layer["options"]:
+        lines.append("options")
+    for option in layer["options"]:
+        lines.append(f"    {option['name']}" + (" (required)" if option["required"] else f" = {option['default']!r}"))
+    lines.append("must be refused")
+    for refusal in layer["refused"]:
+        shapes = ", ".join(f"{array} {tuple(shape)}" for array, shape in refusal["shapes"].items() if shape is not None)
+        options = "".join(f", {name}={value!r}" for name, value in refusal["configuration"].items())
+        lines += [f"    {refusal['why']}", f"        {shapes}{options}"]
+    if not layer["refused"]:
+        lines.append("    (no call)")
+    if layer["documents"]:
+        lines.append(f"documents: {'; '.join(layer['documents'])}")
+    return "\n".join(lines)
 
 
 def new(

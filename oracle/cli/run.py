@@ -92,7 +92,7 @@ def run(what: What, how: How, files: Files) -> None:
     if results.interrupted:
         typer.echo("backproof: interrupted; what is finished is stored, --resume continues", err=True)
         raise typer.Exit(130)
-    if results.failing:
+    if results.failing or results.shortfalls:
         raise typer.Exit(1)
 
 

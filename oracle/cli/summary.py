@@ -20,20 +20,20 @@ COLOURS = {"conforms": "green", "inexact": "yellow", "not_implemented": "dim"}
 def print_summary(results: Results) -> None:
     """Print a line per target and layer, then the first discrepancies in full, then one sentence."""
     table = Table("target", "layer", "verdict", "configurations", "worst / bound", "found", box=None)
-    not_offered: dict[str, int] = {}
+    untried: dict[tuple[str, str], int] = {}
     for row in results.rows():
         if row.tried:
             table.add_row(*_cells(row))
         else:
-            not_offered[row.target] = not_offered.get(row.target, 0) + 1
-    for target, count in not_offered.items():
-        layers = f"({count} layers)" if count > 1 else "(1 layer)"
-        table.add_row(escape(target), layers, "[dim]not_implemented[/]", "", "", "")
+            key = row.target, f"[{COLOURS.get(row.verdict, 'red')}]{row.verdict}[/]"
+            untried[key] = untried.get(key, 0) + 1
+    for (target, verdict), count in untried.items():
+        table.add_row(escape(target), f"({count} layers)" if count > 1 else "(1 layer)", verdict, "", "", "")
     console().print(table)
     for line in results.unmet:
         typer.echo(f"no longer occurs, though expected: {line}")
     for trial in results.trials:
-        if trial.note:
+        if trial.note and trial.verdict != "not_loaded":
             typer.echo(f"{trial.subject}: {trial.note}")
     count = len(results.failing)
     for trial, discrepancy in results.failing[:MOST_SHOWN]:
@@ -41,8 +41,12 @@ def print_summary(results: Results) -> None:
         typer.echo(discrepancy.text)
     if count > MOST_SHOWN:
         typer.echo(f"\n... and {count - MOST_SHOWN} more in the report")
+    for reason in results.shortfalls:
+        typer.echo(f"\n{reason}")
     total = sum(t.configurations for t in results.trials)
-    ending = "everything conforms" if not count else f"{count} discrepanc{'y' if count == 1 else 'ies'}"
+    ending = f"{count} discrepanc{'y' if count == 1 else 'ies'}"
+    if not count:
+        ending = "not everything was judged" if results.shortfalls else "everything conforms"
     typer.echo(f"\n{total} configurations in {results.seconds:.1f} s: {ending}")
 
 

@@ -1,1 +1,1 @@
-"""The documents on trial: questions that the oracle answers by itself, and the judgement of claims."""
+"""Judge the claims of the documents: ask each question, answer it independently, and compare the two answers."""

@@ -27,7 +27,8 @@ class Elements:
     @cached_property
     def miss(self) -> np.ndarray:
         """|got - truth|."""
-        return np.asarray(np.abs(self.wide - self.truth.value), np.float64)
+        with np.errstate(invalid="ignore"):  # infinity less infinity
+            return np.asarray(np.abs(self.wide - self.truth.value), np.float64)
 
     @cached_property
     def wide(self) -> np.ndarray:

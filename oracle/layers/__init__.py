@@ -1,4 +1,4 @@
-"""The mathematics of every layer, written once more from the definition, and the domain of its configurations."""
+"""The signature, the mathematics and the domain of every layer, written from the definition and not from ``impl``."""
 
 from oracle.layers import activation, block, conv, linear, loss, norm, pool, shape
 from oracle.layers.spec import LAYERS, Edge, Layer, Refusal

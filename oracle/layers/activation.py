@@ -1,7 +1,7 @@
 """The mathematics of the activations.
 
-A function with a kink is a ``select`` on ``x <= 0``: at the kink, where the comparison's two sides are equal, the rounding
-analysis accepts every value between the two branches' derivatives, which is the subdifferential.
+A function with a kink is a ``select`` on ``x <= 0``. At the kink the two sides of the comparison are equal, and the
+rounding analysis accepts every value between the derivatives of the two branches, which is the subdifferential.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes
 
 
 def _below(x: Any) -> Any:
-    """x where x <= 0 and 0 above, with derivative 1: keeps the branch that is not taken finite."""
+    """Return x if x <= 0, else 0, with derivative 1, so that the branch that is not taken stays finite."""
     return lax.sub(x, lax.stop_gradient(lax.max(x, 0.0)))
 
 
@@ -28,24 +28,24 @@ def identity(x: Any) -> Any:
 
 
 def relu(x: Any) -> Any:
-    """y = 0 where x <= 0, else x."""
+    """y = 0 if x <= 0, else x."""
     return lax.select(lax.le(x, 0.0), lax.full_like(x, 0.0), x)
 
 
 def leaky_relu(x: Any, *, negative_slope=0.01) -> Any:
-    """y = negative_slope x where x <= 0, else x."""
+    """y = negative_slope x if x <= 0, else x."""
     return lax.select(lax.le(x, 0.0), lax.mul(x, float(negative_slope)), x)
 
 
 def elu(x: Any, *, alpha=1.0) -> Any:
-    """y = alpha (exp(x) - 1) where x <= 0, else x."""
+    """y = alpha (exp(x) - 1) if x <= 0, else x."""
     return lax.select(lax.le(x, 0.0), lax.mul(lax.expm1(_below(x)), float(alpha)), x)
 
 
 def gelu(x: Any, *, approximate="none") -> Any:
     """y = x (1 + erf(x / sqrt 2)) / 2, or x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
 
-    Both are written as they are published; for x far below 0 the sum cancels, and the bound there is that of x u.
+    Both are written as they were published. For x far below 0 the sum cancels, and its bound there is that of x u.
     """
     if approximate == "none":
         inner = lax.erf(lax.mul(x, sqrt(0.5)))
@@ -71,14 +71,14 @@ def tanh(x: Any) -> Any:
 
 
 def softplus(x: Any) -> Any:
-    """y = log1p(exp(x)) where x <= 0, else x + log1p(exp(-x))."""
+    """y = log1p(exp(x)) if x <= 0, else x + log1p(exp(-x))."""
     below = lax.log1p(lax.exp(_below(x)))
     above = lax.add(x, lax.log1p(lax.exp(_below(lax.neg(x)))))
     return lax.select(lax.le(x, 0.0), below, above)
 
 
 def _shifted(x: Any, axis: int) -> tuple[Any, Any]:
-    """x less its largest along the axis, and a function that repeats what has lost the axis along it."""
+    """Return x minus its maximum along the axis, and a function that repeats a reduced array along that axis."""
     axis %= x.ndim
     kept = tuple(a for a in range(x.ndim) if a != axis)
 
@@ -116,7 +116,7 @@ def _along_axis(draw: Draw) -> tuple[Shapes, Configuration]:
     x = shape(draw, 1, 5)
     axis = draw(st.sampled_from([None, *range(-len(x), len(x))]))
     if (axis is not None and x[axis] == 0) or (axis is None and x[-1] == 0):
-        x = (1, *x[1:])  # nothing to take the largest of
+        x = (1, *x[1:])  # an empty axis has no maximum
     return (x,), ({} if axis is None else {"axis": axis})
 
 
@@ -136,13 +136,21 @@ for _function, _name, _others, _documents in (
 ):
     _more = [Edge(((3, 4),), {_name: value}) for value in _others]
     register(
-        Layer(_function.__name__, _function, _elementwise(_name, _others), _EDGES + _KINK + _more, documents=_documents)
+        Layer(
+            _function.__name__,
+            "x (*A) -> (*A)",
+            _function,
+            _elementwise(_name, _others),
+            _EDGES + _KINK + _more,
+            documents=_documents,
+        )
     )
 
 for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax, ("000: 3.3",))):
     register(
         Layer(
             _function.__name__,
+            "x (*A) -> (*A)",
             _function,
             _along_axis,
             [
@@ -154,7 +162,7 @@ for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax,
                 Edge(((2, 2, 3, 2, 2),), {"axis": -3}),
                 *(Edge(((3, 5),), values=values) for values in ("large", "ties", "shifted", "nan", "infinite")),
             ],
-            [Refusal(((2, 3),), {"axis": 2}, "axis 2 of an array with 2 axes")],
+            [Refusal("axis", ((2, 3),), {"axis": 2}, "x has 2 axes, so there is no axis 2")],
             documents=_documents,
         )
     )

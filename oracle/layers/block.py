@@ -1,7 +1,9 @@
-"""The mathematics of the composed layers and the residual blocks, from that of their parts."""
+"""The mathematics of the composed layers and of the residual blocks, composed from that of their parts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,12 +19,12 @@ from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes
 
 
 def affine_relu(x: Any, w: Any, b: Any = None) -> Any:
-    """max(x w + b, 0)."""
+    """y = max(x w + b, 0)."""
     return relu(affine(x, w, b))
 
 
 def _largest_of_windows(x: Any, kernel_size: Any, stride: Any) -> Any:
-    """Pairwise maxima over the window's places: where two tie, either may be the one (behind a ReLU many do)."""
+    """Take the maximum over each window two places at a time, because after a ReLU many tie and either may be the one."""
     kernel = per_axis(kernel_size, 2)
     steps = kernel if stride is None else per_axis(stride, 2)
     count = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, steps, strict=True)]
@@ -38,7 +40,7 @@ def _largest_of_windows(x: Any, kernel_size: Any, stride: Any) -> Any:
 def conv_relu_pool(
     x: Any, w: Any, b: Any = None, *, stride=1, padding=0, dilation=1, groups=1, kernel_size=2, pool_stride=None
 ) -> Any:
-    """The largest of max(conv(x), 0) in each window."""
+    """y = the largest element of max(conv(x), 0) in each window."""
     h = relu(convolution(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups))
     return _largest_of_windows(h, kernel_size, pool_stride)
 
@@ -60,98 +62,125 @@ def conv_bn_relu(
     momentum=0.1,
     eps=1e-5,
 ) -> Any:
-    """max(batch_norm(conv(x)), 0), and the running statistics after."""
+    """y = max(batch_norm(conv(x)), 0), and the new running statistics."""
     a = convolution(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     h, mean, var = batch_norm(a, gamma, beta, running_mean, running_var, training=training, momentum=momentum, eps=eps)
     return relu(h), mean, var
 
 
-def _block(x: Any, parts: list[Any], shortcut: tuple[Any, ...], stride: Any, options: Configuration) -> Any:
-    """relu of the sum of the block and the shortcut; a part is (w, stride, gamma, beta, running_mean, running_var)."""
+@dataclass(frozen=True)
+class _Part:
+    """A convolution of a block and the batch_norm after it.
 
-    def part(h: Any, w: Any, s: Any, *norm: Any) -> Any:
-        a = convolution(h, w, stride=s, padding=tuple(k // 2 for k in w.shape[2:]))
-        return batch_norm(a, *norm, **options)
+    Its arrays are w, gamma, beta and the running statistics, each with the suffix. The shape of w is (filters,
+    channels, kernel, kernel).
+    """
 
-    h, running = x, []
-    for i, p in enumerate(parts):
-        h, *new = part(relu(h) if i else h, *p)
-        running += new
-    by = x
-    if shortcut[0] is not None:
-        by, *new = part(x, shortcut[0], stride, *shortcut[1:])
-        running += new
-    return (relu(lax.add(h, by)), *running)
+    suffix: str
+    filters: str
+    channels: str
+    kernel: int
+    strided: bool = False
 
 
-def residual_block(
-    x: Any,
-    w1: Any,
-    w2: Any,
-    gamma1: Any = None,
-    beta1: Any = None,
-    gamma2: Any = None,
-    beta2: Any = None,
-    w_shortcut: Any = None,
-    gamma_shortcut: Any = None,
-    beta_shortcut: Any = None,
-    running_mean1: Any = None,
-    running_var1: Any = None,
-    running_mean2: Any = None,
-    running_var2: Any = None,
-    running_mean_shortcut: Any = None,
-    running_var_shortcut: Any = None,
-    *,
-    stride=1,
-    training=True,
-    momentum=0.1,
-    eps=1e-5,
-) -> Any:
-    """relu(bn(conv(relu(bn(conv(x))))) + x, or + bn(conv(x)))."""
-    parts = [
-        (w1, stride, gamma1, beta1, running_mean1, running_var1),
-        (w2, 1, gamma2, beta2, running_mean2, running_var2),
-    ]
-    shortcut = (w_shortcut, gamma_shortcut, beta_shortcut, running_mean_shortcut, running_var_shortcut)
-    return _block(x, parts, shortcut, stride, {"training": training, "momentum": momentum, "eps": eps})
+_SHORTCUT = _Part("_shortcut", "F", "C", 1, strided=True)
 
 
-def bottleneck_block(
-    x: Any,
-    w1: Any,
-    w2: Any,
-    w3: Any,
-    gamma1: Any = None,
-    beta1: Any = None,
-    gamma2: Any = None,
-    beta2: Any = None,
-    gamma3: Any = None,
-    beta3: Any = None,
-    w_shortcut: Any = None,
-    gamma_shortcut: Any = None,
-    beta_shortcut: Any = None,
-    running_mean1: Any = None,
-    running_var1: Any = None,
-    running_mean2: Any = None,
-    running_var2: Any = None,
-    running_mean3: Any = None,
-    running_var3: Any = None,
-    running_mean_shortcut: Any = None,
-    running_var_shortcut: Any = None,
-    *,
-    stride=1,
-    training=True,
-    momentum=0.1,
-    eps=1e-5,
-) -> Any:
-    """relu of three convolutions with normalisation (1 x 1, 3 x 3 at the stride, 1 x 1) and the shortcut."""
-    parts = [
-        (w1, 1, gamma1, beta1, running_mean1, running_var1),
-        (w2, stride, gamma2, beta2, running_mean2, running_var2),
-        (w3, 1, gamma3, beta3, running_mean3, running_var3),
-    ]
-    shortcut = (w_shortcut, gamma_shortcut, beta_shortcut, running_mean_shortcut, running_var_shortcut)
-    return _block(x, parts, shortcut, stride, {"training": training, "momentum": momentum, "eps": eps})
+@dataclass(frozen=True)
+class _Block:
+    """A residual block: its parts in order with ReLU between them, added to its input or to a projection of it."""
+
+    name: str
+    formula: str
+    parts: tuple[_Part, ...]
+    documents: tuple[str, ...]
+
+    @property
+    def all_parts(self) -> tuple[_Part, ...]:
+        return (*self.parts, _SHORTCUT)
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Return the names of the running statistics."""
+        return tuple(f"{name}{part.suffix}" for part in self.all_parts for name in ("running_mean", "running_var"))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the arrays, in order."""
+        kernels = [f"w{part.suffix}" for part in self.parts]
+        norms = [f"{name}{part.suffix}" for part in self.parts for name in ("gamma", "beta")]
+        return ("x", *kernels, *norms, "w_shortcut", "gamma_shortcut", "beta_shortcut", *self.running)
+
+    @property
+    def text(self) -> str:
+        """Return the signature, put together from those of the parts."""
+        arrays, outputs = {"x": "x (N, C, *S:2)"}, ["y (N, F, *O:2)"]
+        for part in self.all_parts:
+            s, optional = part.suffix, "?" if part is _SHORTCUT else ""
+            arrays[f"w{s}"] = f"w{s}{optional} ({part.filters}, {part.channels}, *K{s}:2)"
+            for name, holds in (("gamma", ""), ("beta", ""), ("running_mean", ""), ("running_var", "positive ")):
+                arrays[name + s] = f"{name}{s}? {holds}({part.filters})"
+            outputs += [f"new_running_{what}{s}? ({part.filters})" for what in ("mean", "var")]
+        return f"{'; '.join(arrays[name] for name in self.names)} -> {'; '.join(outputs)}"
+
+    def mathematics(self) -> Callable[..., Any]:
+        """Return the function of the block, with its arrays by position or by name."""
+
+        def block(*arrays: Any, stride=1, training=True, momentum=0.1, eps=1e-5, **named: Any) -> Any:
+            given: dict[str, Any] = dict.fromkeys(self.names) | dict(zip(self.names, arrays, strict=False)) | named
+            if len(arrays) > len(self.names) or len(given) > len(self.names):
+                raise TypeError(f"{self.name} takes the arrays {', '.join(self.names)}")
+
+            def convolved(h: Any, part: _Part) -> Any:
+                w, *norm = (given[name + part.suffix] for name in _ARRAYS)
+                step, padding = stride if part.strided else 1, tuple(k // 2 for k in w.shape[2:])
+                a = convolution(h, w, stride=step, padding=padding)
+                return batch_norm(a, *norm, training=training, momentum=momentum, eps=eps)
+
+            h, running = given["x"], []
+            for i, part in enumerate(self.parts):
+                h, *new = convolved(relu(h) if i else h, part)
+                running += new
+            by = given["x"]
+            if given["w_shortcut"] is not None:
+                by, *new = convolved(by, _SHORTCUT)
+                running += new
+            return (relu(lax.add(h, by)), *running)
+
+        block.__name__, block.__doc__ = self.name, self.formula
+        return block
+
+    def shapes(
+        self, x: tuple[int, ...], filters: int, narrow: int, project: bool, norm: bool = True, running: bool = True
+    ) -> Shapes:
+        """Return the shapes in the order of the arrays; ``narrow`` is the number of filters within a bottleneck."""
+        inner = filters if len(self.parts) == 2 else narrow
+        sizes = {"C": x[1], "L": inner, "M": inner, "F": filters}
+        found: dict[str, tuple[int, ...]] = {"x": x}
+        for part in self.all_parts if project else self.parts:
+            out = sizes[part.filters]
+            found[f"w{part.suffix}"] = (out, sizes[part.channels], part.kernel, part.kernel)
+            given = ("gamma", "beta") * norm + ("running_mean", "running_var") * running
+            found |= {name + part.suffix: (out,) for name in given}
+        return tuple(found.get(name) for name in self.names)
+
+
+_ARRAYS = ("w", "gamma", "beta", "running_mean", "running_var")
+_PROJECTED = "with bn(conv(x)) in place of the last x if w_shortcut is given."
+_BLOCKS = (
+    _Block(
+        "residual_block",
+        f"y = relu(bn(conv(relu(bn(conv(x))))) + x), {_PROJECTED}",
+        (_Part("1", "M", "C", 3, strided=True), _Part("2", "F", "M", 3)),
+        ("000: 5.1, 5.2",),
+    ),
+    _Block(
+        "bottleneck_block",
+        f"y = relu(bn(conv(relu(bn(conv(relu(bn(conv(x)))))))) + x), {_PROJECTED}",
+        (_Part("1", "L", "C", 1), _Part("2", "M", "L", 3, strided=True), _Part("3", "F", "M", 1)),
+        ("000: 5.2",),
+    ),
+)
 
 
 # -- domains ----------------------------------------------------------------------------------------------------------
@@ -167,7 +196,7 @@ def _affine_relu_domain(draw: Draw) -> tuple[Shapes, Configuration]:
 
 
 def _convolution(draw: Draw) -> tuple[Shapes, Configuration, list[int]]:
-    """x, w, b, the convolution's options, and the spatial size of its output."""
+    """Draw the shapes of x, w and b and the options of a convolution; return the spatial size of its output too."""
     groups, per_group, filters = draw(st.sampled_from([1, 1, 2])), draw(size(1, 2)), draw(size(1, 2))
     kernel = [draw(size(1, 3)) for _ in range(2)]
     configuration: Configuration = {"groups": groups} if groups > 1 else {}
@@ -212,7 +241,9 @@ def _conv_bn_relu_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     return (x, w, b, maybe(draw, c), maybe(draw, c), running, running), configuration
 
 
-def _block_domain(bottleneck: bool) -> Any:
+def _block_domain(block: _Block) -> Callable[[Draw], tuple[Shapes, Configuration]]:
+    bottleneck = len(block.parts) == 3
+
     def domain(draw: Draw) -> tuple[Shapes, Configuration]:
         configuration: Configuration = {}
         channels, filters, stride = draw(size(1, 3)), draw(size(1, 3)), draw(size(1, 2))
@@ -223,41 +254,23 @@ def _block_domain(bottleneck: bool) -> Any:
         if training and x[0] * -(-x[2] // stride) * -(-x[3] // stride) == 1:
             x = (2, *x[1:])
         narrow = draw(size(1, 2)) if bottleneck else filters
-        kernels = _kernels(bottleneck, channels, narrow, filters)
         norm, running = draw(st.booleans()), not training or draw(st.booleans())
         project = channels != filters or stride != 1 or draw(st.booleans())
-        return _arrays(x, kernels, filters if project else None, norm, running), configuration
+        return block.shapes(x, filters, narrow, project, norm, running), configuration
 
     return domain
 
 
-def _kernels(bottleneck: bool, channels: int, narrow: int, filters: int) -> list[tuple[int, ...]]:
-    if bottleneck:
-        return [(narrow, channels, 1, 1), (narrow, narrow, 3, 3), (filters, narrow, 1, 1)]
-    return [(filters, channels, 3, 3), (filters, filters, 3, 3)]
-
-
-def _arrays(x: Any, kernels: Any, projected: int | None, norm: bool, running: bool) -> Shapes:
-    """The shapes in the order of the block's arrays."""
-    own = [(k[0],) if norm else None for k in kernels for _ in range(2)]
-    shortcut: list[Any] = [None] * 3
-    if projected is not None:
-        shortcut = [(projected, x[1], 1, 1), *[(projected,) if norm else None] * 2]
-    stats: list[Any] = [(k[0],) if running else None for k in kernels for _ in range(2)]
-    stats += [(projected,) if running and projected is not None else None] * 2
-    return (x, *kernels, *own, *shortcut, *stats)
-
-
-def _block_edges(bottleneck: bool) -> list[Edge]:
-    def edge(x: Any, filters: int, project: bool, configuration: Configuration, norm: bool = True, **more: Any) -> Edge:
-        kernels = _kernels(bottleneck, x[1], 2 if bottleneck else filters, filters)
-        running = more.pop("running", True)
-        return Edge(_arrays(x, kernels, filters if project else None, norm, running), configuration, **more)
+def _block_edges(block: _Block) -> list[Edge]:
+    def edge(
+        x: Any, filters: int, project: bool, configuration: Configuration, given: bool = True, **more: Any
+    ) -> Edge:
+        return Edge(block.shapes(x, filters, 2, project, norm=given, running=given), configuration, **more)
 
     return [
         edge((2, 1, 1, 1), 1, False, {}),
         edge((0, 2, 3, 3), 2, False, {}),
-        edge((2, 2, 3, 3), 2, False, {}, norm=False, running=False),
+        edge((2, 2, 3, 3), 2, False, {}, given=False),
         edge((2, 2, 4, 3), 3, True, {"stride": 2}),
         edge((1, 3, 5, 5), 2, True, {"stride": 2, "momentum": 0.3}),
         edge((1, 2, 1, 2), 2, False, {"training": False}),
@@ -266,31 +279,23 @@ def _block_edges(bottleneck: bool) -> list[Edge]:
     ]
 
 
-def _block_refusals(bottleneck: bool) -> list[Refusal]:
-    kernels = _kernels(bottleneck, 2, 2, 3)
-    channels = _kernels(bottleneck, 3, 2, 2)
-    gammas = list(_arrays((2, 2, 3, 3), _kernels(bottleneck, 2, 2, 2), None, True, False))
-    gammas[1 + len(kernels)] = (3,)
+def _block_refusals(block: _Block) -> list[Refusal]:
+    def no_shortcut(channels: int, filters: int) -> Shapes:
+        return block.shapes((2, channels, 3, 3), filters, 2, project=False, running=False)
+
     return [
-        Refusal(_arrays((2, 2, 3, 3), kernels, None, True, False), {}, "more channels and no shortcut"),
-        Refusal(_arrays((2, 3, 3, 3), kernels, 3, True, False), {}, "x has 3 channels but w1 expects 2"),
-        Refusal(_arrays((2, 3, 3, 3), channels, None, True, False), {}, "fewer channels and no shortcut"),
-        Refusal(tuple(gammas), {}, "gamma1 has 3 entries for 2 filters"),
+        Refusal("more filters", no_shortcut(2, 3), {}, "more filters than channels and no shortcut"),
+        Refusal("fewer filters", no_shortcut(3, 2), {}, "fewer filters than channels and no shortcut"),
     ]
-
-
-def _statistics(count: int) -> tuple[str, ...]:
-    which = [*map(str, range(1, count + 1)), "_shortcut"]
-    return tuple(f"running_{what}{w}" for w in which for what in ("mean", "var"))
 
 
 register(
     Layer(
         "affine_relu",
+        "x (N, *A); w (prod(A), M); b? (M) -> (N, M)",
         affine_relu,
         _affine_relu_domain,
         [Edge(((0, 3), (3, 2), (2,))), Edge(((1, 1), (1, 1), (1,))), Edge(((3, 2, 2), (4, 5), (5,)))],
-        [Refusal(((2, 3), (4, 5), (5,)), {}, "x has 3 features but w 4 rows")],
         nan_may_spread=True,
         documents=("004: 5.3",),
     )
@@ -298,6 +303,7 @@ register(
 register(
     Layer(
         "conv_relu_pool",
+        "x (N, C, *S:2); w (F, C/groups, *K:2); b? (F) -> (N, F, *O:2)",
         conv_relu_pool,
         _conv_relu_pool_domain,
         [
@@ -308,9 +314,11 @@ register(
             Edge(((1, 2, 6, 5), (2, 1, 2, 2), None), {"groups": 2, "pool_stride": 1}),
         ],
         [
-            Refusal(((1, 3, 4, 4), (2, 4, 3, 3), (2,)), {}, "x has 3 channels but w expects 4"),
             Refusal(
-                ((1, 1, 2, 2), (1, 1, 2, 2), (1,)), {}, "the pooling window is larger than the convolution's output"
+                "kernel_size",
+                ((1, 1, 2, 2), (1, 1, 2, 2), (1,)),
+                {},
+                "the pooling window is larger than the output of the convolution",
             ),
         ],
         nan_may_spread=True,
@@ -320,6 +328,8 @@ register(
 register(
     Layer(
         "conv_bn_relu",
+        "x (N, C, *S:2); w (F, C/groups, *K:2); b? (F); gamma? (F); beta? (F); running_mean? (F); running_var? positive (F)"
+        " -> y (N, F, *O:2); new_running_mean? (F); new_running_var? (F)",
         conv_bn_relu,
         _conv_bn_relu_domain,
         [
@@ -329,35 +339,22 @@ register(
             Edge(((2, 2, 4, 5), (2, 1, 3, 3), (2,), None, None, None, None), {"groups": 2, "stride": 2, "padding": 1}),
             Edge(((1, 2, 3, 3), (2, 2, 2, 2), (2,), (2,), (2,), (2,), (2,)), {"training": False}),
         ],
-        [
-            Refusal(((1, 3, 4, 4), (2, 4, 3, 3), *[(2,)] * 5), {}, "x has 3 channels but w expects 4"),
-            Refusal(
-                ((1, 2, 4, 4), (2, 2, 3, 3), (2,), (3,), (2,), (2,), (2,)), {}, "gamma has 3 entries for 2 filters"
-            ),
-        ],
-        kinds={"running_var": "positive"},
         no_gradient=("running_mean", "running_var"),
-        outputs=("y", "new_running_mean", "new_running_var"),
         nan_may_spread=True,
         documents=("000: 4.9, 5.3",),
     )
 )
-for _name, _mathematics, _count, _sections in (
-    ("residual_block", residual_block, 2, ("000: 5.1, 5.2",)),
-    ("bottleneck_block", bottleneck_block, 3, ("000: 5.2",)),
-):
-    _running = _statistics(_count)
+for _block in _BLOCKS:
     register(
         Layer(
-            _name,
-            _mathematics,
-            _block_domain(_count == 3),
-            _block_edges(_count == 3),
-            _block_refusals(_count == 3),
-            kinds={name: "positive" for name in _running if "var" in name},
-            no_gradient=_running,
-            outputs=("y", *(f"new_{name}" for name in _running)),
+            _block.name,
+            _block.text,
+            _block.mathematics(),
+            _block_domain(_block),
+            _block_edges(_block),
+            _block_refusals(_block),
+            no_gradient=_block.running,
             nan_may_spread=True,
-            documents=_sections,
+            documents=_block.documents,
         )
     )

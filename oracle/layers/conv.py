@@ -14,11 +14,11 @@ from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes
 
 
 def _contract(x: Any, w: Any, b: Any, index: Any, groups: int, output: list[int], transposed: bool) -> Any:
-    """y[n, f, o] = b[f] + sum over the group's channels c and the taps k of w[f, c, k] x[n, c, index[o, k]]."""
+    """Compute y[n, f, o] = b[f] + the sum of w[f, c, k] x[n, c, index[o, k]] over the group's channels c and the taps k."""
     n, channels = x.shape[:2]
     per_group = channels // groups
     taps = prod(w.shape[2:])
-    filters = w.shape[1] if transposed else w.shape[0] // groups  # a group's
+    filters = w.shape[1] if transposed else w.shape[0] // groups  # per group
     windows = lax.reshape(gather(x, index, 0.0), (n, groups, per_group, *index.shape))
     if transposed:
         kernel, contracted = lax.reshape(w, (groups, per_group, filters, taps)), (1, 3)
@@ -61,7 +61,7 @@ def transposed_convolution(
 
 
 def _geometry(draw: Draw, rank: int) -> tuple[Configuration, int, int, int, list[int], list[int], list[int]]:
-    """groups, C/groups, F/groups, and kernel, stride and dilation with one entry an axis."""
+    """Draw groups, C/groups, F/groups, and kernel, stride and dilation with one entry per axis."""
     most = 3 if rank < 3 else 2
     groups = draw(st.sampled_from([1, 1, 2, 3]))
     per_group, filters = draw(size(1, 3)), draw(size(1, 3))
@@ -155,11 +155,11 @@ def _conv_edges(rank: int) -> list[Edge]:
 def _conv_refusals(rank: int) -> list[Refusal]:
     one, three = (1,) * rank, (3,) * rank
     return [
-        Refusal(((1, 3, *[4] * rank), (2, 4, *three), (2,)), {}, "x has 3 channels but w expects 4"),
-        Refusal(((1, 2, *[2] * rank), (2, 2, *three), (2,)), {}, "the kernel is larger than x"),
-        Refusal(((1, 2, *[4] * rank), (3, 2, *three), (2,)), {}, "b has 2 entries for 3 filters"),
-        Refusal(((1, 4, *[4] * rank), (3, 2, *one), (3,)), {"groups": 2}, "groups = 2 does not divide 3 filters"),
-        Refusal(((1, 2, *[4] * rank), (2, 2, *three), (2,)), {"stride": 0}, "stride 0"),
+        Refusal("kernel", ((1, 2, *[2] * rank), (2, 2, *three), (2,)), {}, "the kernel is larger than x"),
+        Refusal(
+            "groups", ((1, 4, *[4] * rank), (3, 2, *one), (3,)), {"groups": 2}, "groups = 2 does not divide 3 filters"
+        ),
+        Refusal("stride", ((1, 2, *[4] * rank), (2, 2, *three), (2,)), {"stride": 0}, "the stride is 0"),
     ]
 
 
@@ -180,11 +180,14 @@ def _transpose_edges(rank: int) -> list[Edge]:
 
 
 def _transpose_refusals(rank: int) -> list[Refusal]:
-    two = (2,) * rank
+    shapes = ((1, 2, *[2] * rank), (2, 2, *[2] * rank), (2,))
     return [
-        Refusal(((1, 3, *two), (4, 2, *two), (2,)), {}, "x has 3 channels but w expects 4"),
-        Refusal(((1, 2, *two), (2, 3, *two), (2,)), {}, "b has 2 entries for 3 filters"),
-        Refusal(((1, 2, *two), (2, 2, *two), (2,)), {"stride": 2, "output_padding": 2}, "output_padding = stride"),
+        Refusal(
+            "output_padding",
+            shapes,
+            {"stride": 2, "output_padding": 2},
+            "output_padding is not smaller than the stride",
+        )
     ]
 
 
@@ -192,6 +195,7 @@ for _rank in (1, 2, 3):
     register(
         Layer(
             f"conv{_rank}d",
+            f"x (N, C, *S:{_rank}); w (F, C/groups, *K:{_rank}); b? (F) -> (N, F, *O:{_rank})",
             convolution,
             _conv_domain(_rank),
             _conv_edges(_rank),
@@ -203,6 +207,7 @@ for _rank in (1, 2, 3):
     register(
         Layer(
             f"conv_transpose{_rank}d",
+            f"x (N, C, *S:{_rank}); w (C, F/groups, *K:{_rank}); b? (F) -> (N, F, *O:{_rank})",
             transposed_convolution,
             _conv_transpose_domain(_rank),
             _transpose_edges(_rank),

@@ -8,7 +8,7 @@ from typing import Any
 from jax import lax
 
 from oracle.layers.draws import maybe, shape, size
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Shapes, register
 
 
 def affine(x: Any, w: Any, b: Any = None) -> Any:
@@ -39,6 +39,7 @@ def _linear_domain(draw: Draw) -> tuple[Shapes, Configuration]:
 register(
     Layer(
         "affine",
+        "x (N, *A); w (prod(A), M); b? (M) -> (N, M)",
         affine,
         _affine_domain,
         [
@@ -48,10 +49,6 @@ register(
             Edge(((4, 2, 3), (6, 5), None)),
             Edge(((1, 40), (40, 3), (3,)), values="shifted"),
         ],
-        [
-            Refusal(((2, 3), (4, 5), (5,)), {}, "x has 3 features but w 4 rows"),
-            Refusal(((2, 3), (3, 5), (4,)), {}, "b has 4 entries for 5 outputs"),
-        ],
         nan_may_spread=True,
         documents=("000: 2.1, 2.3", "003: Linear", "004: 1.3"),
     )
@@ -59,6 +56,7 @@ register(
 register(
     Layer(
         "linear",
+        "x (*A, D); w (M, D); b? (M) -> (*A, M)",
         linear,
         _linear_domain,
         [
@@ -67,10 +65,6 @@ register(
             Edge(((0, 3), (2, 3), (2,))),
             Edge(((2, 3, 4), (5, 4), (5,))),
             Edge(((2, 1, 3, 4), (2, 4), None)),
-        ],
-        [
-            Refusal(((2, 3), (5, 4), (5,)), {}, "x has 3 features but w 4 columns"),
-            Refusal(((2, 3), (5, 3), (4,)), {}, "b has 4 entries for 5 outputs"),
         ],
         nan_may_spread=True,
         documents=("000: 2.6",),

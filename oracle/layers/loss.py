@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, option, shape, size
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Shapes, register
 
 
 def _reduce(losses: Any, reduction: str) -> Any:
@@ -25,7 +25,7 @@ def cross_entropy(
 ) -> Any:
     """loss = -((1 - s) weight[label] log p[label] + (s / K) sum over k of weight[k] log p[k]), p = softmax(logits).
 
-    "mean" divides the sum by the sum of the labels' weights; ignored labels count nothing.
+    "mean" divides the sum by the sum of the weights of the labels. Ignored labels do not count.
     """
     classes = logits.shape[1]
     kept = (0, *range(2, logits.ndim))
@@ -68,7 +68,7 @@ def mse_loss(prediction: Any, target: Any, *, reduction="mean") -> Any:
 
 
 def l2_penalty(w: Any, *, weight=1.0) -> Any:
-    """y = (weight / 2) sum of w w."""
+    """y = (weight / 2) times the sum of w w."""
     return lax.mul(lax.reduce_sum(lax.mul(w, w), tuple(range(w.ndim))), 0.5 * weight)
 
 
@@ -107,6 +107,7 @@ def _pair_edges() -> list[Edge]:
 register(
     Layer(
         "cross_entropy",
+        "logits (N, K, *S); labels int 0..K (N, *S); weight? positive (K) -> (*L)",
         cross_entropy,
         _cross_entropy_domain,
         [
@@ -120,11 +121,6 @@ register(
             Edge(((2, 3, 2), (2, 2), (3,)), {"reduction": "sum", "label_smoothing": 0.1, "ignore_index": 0}),
             *(Edge(((3, 4), (3,), None), values=values) for values in ("large", "shifted", "ties", "nan", "infinite")),
         ],
-        [
-            Refusal(((2, 3), (3,), None), {}, "3 labels for 2 samples"),
-            Refusal(((2, 3), (2,), (4,)), {}, "4 class weights for 3 classes"),
-        ],
-        kinds={"labels": "labels", "weight": "positive"},
         no_gradient=("labels", "weight"),
         documents=("000: 3.3", "004: 5.3"),
     )
@@ -132,11 +128,10 @@ register(
 register(
     Layer(
         "binary_cross_entropy",
+        "p probability (*A); targets fraction (*A) -> (*L)",
         binary_cross_entropy,
         _pair_domain,
         _pair_edges(),
-        [Refusal(((2, 3), (3, 2)), {}, "p and targets differ in shape")],
-        kinds={"p": "probability", "targets": "fraction"},
         no_gradient=("targets",),
         documents=("000: 3.2",),
     )
@@ -144,16 +139,17 @@ register(
 register(
     Layer(
         "mse_loss",
+        "prediction (*A); target (*A) -> (*L)",
         mse_loss,
         _pair_domain,
         _pair_edges(),
-        [Refusal(((2, 3), (3, 2)), {}, "prediction and target differ in shape")],
         documents=("003: MSE",),
     )
 )
 register(
     Layer(
         "l2_penalty",
+        "w (*A) -> ()",
         l2_penalty,
         _penalty_domain,
         [Edge(((),)), Edge(((1,),)), Edge(((0, 2),)), Edge(((3, 2),), {"weight": 0.01}), Edge(((2, 2, 2, 2),))],

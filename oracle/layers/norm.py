@@ -1,4 +1,4 @@
-"""The mathematics of the normalisation layers: two-pass mean and variance, from the definition."""
+"""The mathematics of the normalisation layers, with mean and variance in two passes, as they are defined."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _mean(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _spread(v: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """v, which has lost the axes, repeated along them."""
+    """Repeat v, from which the axes were reduced, along them."""
     return lax.broadcast_in_dim(v, shape, tuple(a for a in range(len(shape)) if a not in axes))
 
 
 def _standardised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, Any]:
-    """(x - mean) / sqrt(var + eps) with the biased variance, and mean and variance."""
+    """Return (x - mean) / sqrt(var + eps) with the biased variance, and the mean and the variance."""
     mean = _mean(x, axes)
     centred = lax.sub(x, _spread(mean, x.shape, axes))
     var = _mean(lax.mul(centred, centred), axes)
@@ -30,7 +30,7 @@ def _standardised(x: Any, axes: tuple[int, ...], eps: float) -> tuple[Any, Any, 
 
 
 def _affine(x: Any, gamma: Any, beta: Any, axes: tuple[int, ...]) -> Any:
-    """gamma x + beta, gamma and beta along the given axes."""
+    """Return gamma x + beta, with gamma and beta along the given axes."""
     if gamma is not None:
         x = lax.mul(x, lax.broadcast_in_dim(gamma, x.shape, axes))
     return x if beta is None else lax.add(x, lax.broadcast_in_dim(beta, x.shape, axes))
@@ -47,7 +47,7 @@ def batch_norm(
     momentum=0.1,
     eps=1e-5,
 ) -> Any:
-    """y = gamma (x - mean) / sqrt(var + eps) + beta over all axes but the channel; the running statistics after."""
+    """y = gamma (x - mean) / sqrt(var + eps) + beta over all axes but the channel, and the new running statistics."""
     axes = (0, *range(2, x.ndim))
     if not training:
         centred = lax.sub(x, _spread(running_mean, x.shape, axes))
@@ -70,7 +70,7 @@ def layer_norm(x: Any, gamma: Any = None, beta: Any = None, *, normalized_ndim=1
 
 
 def group_norm(x: Any, gamma: Any = None, beta: Any = None, *, groups, eps=1e-5) -> Any:
-    """y = gamma (x - mean) / sqrt(var + eps) + beta over the channels of a group and all places of a sample."""
+    """y = gamma (x - mean) / sqrt(var + eps) + beta per sample, over the channels of a group and all places."""
     n, channels, *sizes = x.shape
     split = lax.reshape(x, (n, groups, channels // groups, *sizes))
     x_hat = _standardised(split, tuple(range(2, split.ndim)), eps)[0]
@@ -78,7 +78,7 @@ def group_norm(x: Any, gamma: Any = None, beta: Any = None, *, groups, eps=1e-5)
 
 
 def instance_norm(x: Any, gamma: Any = None, beta: Any = None, *, eps=1e-5) -> Any:
-    """y = gamma (x - mean) / sqrt(var + eps) + beta over the places of a channel of a sample."""
+    """y = gamma (x - mean) / sqrt(var + eps) + beta per sample and channel, over all places."""
     return _affine(_standardised(x, tuple(range(2, x.ndim)), eps)[0], gamma, beta, (1,))
 
 
@@ -107,7 +107,7 @@ def _batch_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     option(draw, configuration, "momentum", [0.0, 0.3, 1.0])
     option(draw, configuration, "training", [False])
     if configuration.get("training", True) and prod(x) == x[1]:
-        x = (2, *x[1:])  # one value a channel has no variance
+        x = (2, *x[1:])  # one value per channel has no variance
     c = (x[1],)
     running = c if not configuration.get("training", True) else maybe(draw, c)
     return (x, maybe(draw, c), maybe(draw, c), running, running), configuration
@@ -148,6 +148,8 @@ _SPREADS = ("shifted", "zeros", "ties")
 register(
     Layer(
         "batch_norm",
+        "x (N, C, *S); gamma? (C); beta? (C); running_mean? (C); running_var? positive (C)"
+        " -> y (N, C, *S); new_running_mean? (C); new_running_var? (C)",
         batch_norm,
         _batch_norm_domain,
         [
@@ -162,19 +164,15 @@ register(
             Edge(((3, 2, 2, 2), (2,), (2,), (2,), (2,)), {"training": False}),
             *(Edge(((4, 2, 2), (2,), (2,), (2,), (2,)), values=values) for values in _SPREADS),
         ],
-        [
-            Refusal(((2, 3, 2), (2,), (2,), None, None), {}, "gamma has 2 entries for 3 channels"),
-            Refusal(((1, 3), (3,), (3,), (3,), (3,)), {}, "training with one value a channel"),
-        ],
-        kinds={"running_var": "positive"},
+        [Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel")],
         no_gradient=("running_mean", "running_var"),
-        outputs=("y", "new_running_mean", "new_running_var"),
         documents=("000: 2.7, 4.9", "004: 6"),
     )
 )
 register(
     Layer(
         "layer_norm",
+        "x (*A, *B:normalized_ndim); gamma? (*B); beta? (*B) -> (*A, *B)",
         layer_norm,
         _last_axes_domain(with_beta=True),
         [
@@ -186,16 +184,13 @@ register(
             Edge(((3, 6), None, None)),
             *(Edge(((3, 5), (5,), (5,)), values=values) for values in _SPREADS),
         ],
-        [
-            Refusal(((2, 3), (4,), (4,)), {}, "gamma has 4 entries for 3 features"),
-            Refusal(((2, 3), (3,), (2,)), {}, "beta has 2 entries for 3 features"),
-        ],
         documents=("004: 7.1",),
     )
 )
 register(
     Layer(
         "group_norm",
+        "x (N, C, *S); gamma? (C); beta? (C) -> (N, C, *S)",
         group_norm,
         _group_norm_domain,
         [
@@ -208,16 +203,14 @@ register(
             Edge(((2, 3, 4), None, None), {"groups": 1}),
             *(Edge(((2, 4, 3, 2), (4,), (4,)), {"groups": 2}, values) for values in _SPREADS),
         ],
-        [
-            Refusal(((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels"),
-            Refusal(((2, 4, 3), (2,), (2,)), {"groups": 2}, "gamma has 2 entries for 4 channels"),
-        ],
+        [Refusal("groups", ((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels")],
         documents=("004: 7",),
     )
 )
 register(
     Layer(
         "instance_norm",
+        "x (N, C, *S); gamma? (C); beta? (C) -> (N, C, *S)",
         instance_norm,
         _instance_norm_domain,
         [
@@ -229,13 +222,13 @@ register(
             Edge(((2, 3, 4), None, None)),
             *(Edge(((2, 2, 3, 2), (2,), (2,)), values=values) for values in _SPREADS),
         ],
-        [Refusal(((2, 3, 4), (2,), (2,)), {}, "gamma has 2 entries for 3 channels")],
         documents=("004: 7.1",),
     )
 )
 register(
     Layer(
         "rms_norm",
+        "x (*A, *B:normalized_ndim); gamma? (*B) -> (*A, *B)",
         rms_norm,
         _last_axes_domain(with_beta=False),
         [
@@ -245,6 +238,5 @@ register(
             Edge(((3, 6), None)),
             *(Edge(((3, 5), (5,)), values=values) for values in _SPREADS),
         ],
-        [Refusal(((2, 3), (4,)), {}, "gamma has 4 entries for 3 features")],
     )
 )

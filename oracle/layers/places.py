@@ -1,8 +1,8 @@
-"""Which places of x a window sees, written out from the definition as an index.
+"""Compute which places of x each window sees, as an index that is written out from the definition.
 
 An index holds, for each output place and each tap of the kernel, the flat spatial place of x, or the number of places
-of x where the tap falls outside. Convolution, its transpose, every pooling and every padding mode differ in their index
-and in what they do with the gathered values; the gather and its derivative are the same.
+of x if the tap falls outside. Convolution, its transpose, each pooling and each padding mode differ in their index and in
+what they do with the gathered values; the gather and its derivative are the same.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from jax import lax
 
 
 def per_axis(value: Any, rank: int) -> tuple[int, ...]:
-    """One int an axis, from an int or a sequence."""
+    """Return one int per axis, from an int or a sequence."""
     return tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
 
 
 def edges(padding: Any, kernel: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:
-    """The (before, after) padding of each axis."""
+    """Return the (before, after) padding of each axis."""
     if padding == "valid":
         return [(0, 0) for _ in kernel]
     if padding == "same":
@@ -36,7 +36,7 @@ Source = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def combine(axes: Sequence[tuple[np.ndarray, np.ndarray]], size: Sequence[int]) -> np.ndarray:
-    """The index over all axes from each axis' places (O, K) and whether they lie inside; shape (prod O, prod K)."""
+    """Combine the places of each axis (O, K), and whether they lie inside, to the index (prod O, prod K) over all axes."""
     flat = np.zeros((1, 1), np.int64)
     inside = np.ones((1, 1), bool)
     for (places, within), n in zip(axes, size, strict=True):
@@ -46,20 +46,20 @@ def combine(axes: Sequence[tuple[np.ndarray, np.ndarray]], size: Sequence[int]) 
 
 
 def window_axis(n: int, k: int, s: int, d: int, before: int, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """Output o sees x at o s + j d - before."""
+    """Return the places of one axis of a window: output o sees x at o s + j d - before."""
     places = np.arange(m)[:, None] * s + np.arange(k) * d - before
     return places, (places >= 0) & (places < n)
 
 
 def transposed_axis(n: int, k: int, s: int, d: int, before: int, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """Output o receives x at i where i s + j d - before = o."""
+    """Return the places of one axis of a transposed window: output o receives x at i if i s + j d - before = o."""
     reached = np.arange(m)[:, None] + before - np.arange(k) * d
     places = reached // s
     return places, (reached % s == 0) & (places >= 0) & (places < n)
 
 
 def gather(x: Any, index: np.ndarray, fill: float) -> Any:
-    """x (N, C, *S) at the places of an index, ``fill`` outside; the shape is (N, C, *index.shape)."""
+    """Take x (N, C, *S) at the places of an index, with ``fill`` outside; the result is (N, C, *index.shape)."""
     n, c, *size = x.shape
     flat = lax.reshape(x, (n, c, prod(size)))
     flat = lax.pad(flat, np.asarray(fill, x.dtype), ((0, 0, 0), (0, 0, 0), (0, 1, 0)))

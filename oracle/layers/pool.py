@@ -17,9 +17,9 @@ from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes
 def _window_index(
     sizes: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[np.ndarray, list[int], np.ndarray]:
-    """The index of the windows, the output's size, and each window's number of places inside x or its padding.
+    """Return the index of the windows, the size of the output, and how many places of each window lie in x or its padding.
 
-    With ceil_mode the output's size is rounded up, save that every window must start inside x or the padding before.
+    With ceil_mode the size of the output is rounded up, but every window must start inside x or in the padding before it.
     """
     rank = len(sizes)
     kernel, dilations = per_axis(kernel_size, rank), per_axis(dilation, rank)
@@ -39,21 +39,21 @@ def _window_index(
 
 
 def max_pooling(x: Any, *, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False) -> Any:
-    """y[n, c, o] = the largest of x[n, c, o stride + k dilation - padding] over k inside x."""
+    """y[n, c, o] = the largest element x[n, c, o stride + k dilation - padding] over k inside x."""
     index, output, _ = _window_index(x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     y = lax.reduce_max(gather(x, index, -np.inf), (3,))
     return lax.reshape(y, (*x.shape[:2], *output))
 
 
 def max_windows(configuration: Configuration, shapes: Shapes) -> np.ndarray:
-    """The index of the windows that ``max_pooling`` takes its maxima over."""
+    """Return the index of the windows over which ``max_pooling`` takes its maxima."""
     options: Configuration = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False} | configuration
     assert shapes[0] is not None
     return _window_index(shapes[0][2:], **options)[0]
 
 
 def average_pooling(x: Any, *, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True) -> Any:
-    """y[n, c, o] = the sum of the window over its number of places inside x (and, by default, its padding)."""
+    """y[n, c, o] = the sum of the window, divided by its number of places inside x (and, by default, its padding)."""
     sizes = x.shape[2:]
     index, output, with_padding = _window_index(sizes, kernel_size, stride, padding, 1, ceil_mode)
     counts = with_padding if count_include_pad else (index < prod(sizes)).sum(axis=1)
@@ -72,12 +72,12 @@ def global_avg_pool(x: Any) -> Any:
 
 
 def global_max_pool(x: Any) -> Any:
-    """y[n, c] = the largest of x[n, c]."""
+    """y[n, c] = the largest element of x[n, c]."""
     return lax.reduce_max(x, tuple(range(2, x.ndim)))
 
 
 def global_windows(configuration: Configuration, shapes: Shapes) -> np.ndarray:
-    """The one window over all places."""
+    """Return the index of the only window, which sees all places."""
     assert shapes[0] is not None
     return np.arange(prod(shapes[0][2:]))[None]
 
@@ -128,7 +128,7 @@ def _pool_domain(rank: int, dilated: bool) -> Any:
             lengths.append(draw(size(least, least + (4 if rank < 3 else 2))))
         x = (draw(BATCH), draw(size(1, 3)), *lengths)
         if not _every_window_sees_x(x, configuration):
-            # A maximum over nothing is undefined, and PyTorch 2.13 answers it with a write out of bounds.
+            # A maximum over no element is undefined; PyTorch 2.13 then writes out of bounds.
             del configuration["padding"]
             x = (*x[:2], *(max(n, r) for n, r in zip(lengths, reach, strict=True)))
         return (x,), configuration
@@ -171,8 +171,13 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
 
 def _pool_refusals(rank: int) -> list[Refusal]:
     return [
-        Refusal(((1, 1, *[2] * rank),), {"kernel_size": 3}, "the kernel is larger than x"),
-        Refusal(((1, 1, *[4] * rank),), {"kernel_size": 2, "padding": 2}, "the padding is more than half the kernel"),
+        Refusal("kernel", ((1, 1, *[2] * rank),), {"kernel_size": 3}, "the kernel is larger than x"),
+        Refusal(
+            "padding",
+            ((1, 1, *[4] * rank),),
+            {"kernel_size": 2, "padding": 2},
+            "the padding is larger than half of the kernel",
+        ),
     ]
 
 
@@ -201,6 +206,7 @@ for _rank in (1, 2, 3):
     register(
         Layer(
             f"max_pool{_rank}d",
+            f"x (N, C, *S:{_rank}) -> (N, C, *O:{_rank})",
             max_pooling,
             _pool_domain(_rank, dilated=True),
             _pool_edges(_rank, dilated=True),
@@ -212,6 +218,7 @@ for _rank in (1, 2, 3):
     register(
         Layer(
             f"avg_pool{_rank}d",
+            f"x (N, C, *S:{_rank}) -> (N, C, *O:{_rank})",
             average_pooling,
             _pool_domain(_rank, dilated=False),
             _pool_edges(_rank, dilated=False),
@@ -219,11 +226,22 @@ for _rank in (1, 2, 3):
             documents=("000: 4.8", "001", "002: I.4, III.3") if _rank == 2 else (),
         )
     )
-register(Layer("global_avg_pool", global_avg_pool, _global_domain, _GLOBAL_EDGES, documents=("000: 5.3",)))
-register(Layer("global_max_pool", global_max_pool, _global_domain, _GLOBAL_EDGES, ties=global_windows))
+for _function, _ties, _documents in ((global_avg_pool, None, ("000: 5.3",)), (global_max_pool, global_windows, ())):
+    register(
+        Layer(
+            _function.__name__,
+            "x (N, C, *S) -> (N, C)",
+            _function,
+            _global_domain,
+            _GLOBAL_EDGES,
+            ties=_ties,
+            documents=_documents,
+        )
+    )
 register(
     Layer(
         "adaptive_avg_pool",
+        "x (N, C, *S) -> (N, C, *O)",
         adaptive_avg_pool,
         _adaptive_domain,
         [

@@ -1,4 +1,4 @@
-"""The mathematics of the layers that move elements: add, flatten, pad, and dropout with its mask given."""
+"""The mathematics of the layers that move elements: add, flatten, pad, and dropout with a given mask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes
 
 
 def add(x: Any, y: Any) -> Any:
-    """x + y, broadcast."""
+    """x + y, both broadcast to a common shape."""
     goal = np.broadcast_shapes(x.shape, y.shape)
 
     def fit(v: Any) -> Any:
@@ -32,7 +32,7 @@ def flatten(x: Any) -> Any:
 
 
 def pad(x: Any, *, padding, mode="constant") -> Any:
-    """y[o] = x[o - before], continued outside by zeros, by reflection, by the nearest element, or periodically."""
+    """y[o] = x[o - before]; outside x the elements are zeros, reflected, the nearest ones, or periodic."""
     sizes = x.shape[2:]
     axes, output = [], []
     for n, (before, after) in zip(sizes, edges(padding, sizes, (1,) * len(sizes)), strict=True):
@@ -96,6 +96,7 @@ def _dropout_domain(draw: Draw) -> tuple[Shapes, Configuration]:
 register(
     Layer(
         "add",
+        "x (*A); y (*B) -> (*O)",
         add,
         _add_domain,
         [
@@ -105,13 +106,14 @@ register(
             Edge(((2, 3, 2), (3, 1))),
             Edge(((), (2, 2))),
         ],
-        [Refusal(((2, 3), (2, 4)), {}, "the shapes do not broadcast together")],
+        [Refusal("broadcast", ((2, 3), (2, 4)), {}, "the shapes do not broadcast together")],
         documents=("000: 5.1",),
     )
 )
 register(
     Layer(
         "flatten",
+        "x (N, *A) -> (N, prod(A))",
         flatten,
         _flatten_domain,
         [Edge(((1,),)), Edge(((0, 2, 2),)), Edge(((2, 3, 2, 2),)), Edge(((2, 1, 3),))],
@@ -121,6 +123,7 @@ register(
 register(
     Layer(
         "pad",
+        "x (N, C, *S) -> (N, C, *O)",
         pad,
         _pad_domain,
         [
@@ -131,13 +134,18 @@ register(
             Edge(((1, 1, 2, 3),), {"padding": (2, 3), "mode": "circular"}),
             Edge(((1, 1, 2, 2, 2),), {"padding": 2, "mode": "replicate"}),
         ],
-        [Refusal(((1, 1, 2),), {"padding": 2, "mode": "reflect"}, "a reflection past x")],
+        [
+            Refusal(
+                "reflect", ((1, 1, 2),), {"padding": 2, "mode": "reflect"}, "the reflection reaches past the end of x"
+            )
+        ],
         documents=("000: 4.3", "004: 2.1"),
     )
 )
 register(
     Layer(
         "dropout",
+        "x (*A); mask binary (*A) -> (*A)",
         dropout,
         _dropout_domain,
         [
@@ -146,8 +154,6 @@ register(
             Edge(((3, 4), (3, 4)), {"p": 0.1}),
             Edge(((2, 3), (2, 3)), {"p": 0.0}),
         ],
-        [Refusal(((2, 3), (4, 3)), {}, "x and mask differ in shape")],
-        kinds={"mask": "mask"},
         no_gradient=("mask",),
     )
 )

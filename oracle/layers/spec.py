@@ -1,79 +1,83 @@
-"""What the oracle knows of a layer: its mathematics, forward only, and the domain of its configurations."""
+"""Describe a layer: its signature, its mathematics (the forward pass only), and the domain of its configurations."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-Configuration = dict[str, Any]
-Shapes = tuple[tuple[int, ...] | None, ...]
+from oracle.layers.calls import Configuration, Edge, Refusal, refusals_from_shapes
+from oracle.layers.fit import Shapes
+from oracle.layers.signature import Signature, parse
+
+__all__ = ["LAYERS", "Configuration", "Draw", "Edge", "Layer", "Refusal", "Shapes", "register"]
+
 Draw = Callable[[Any], Any]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A call that every implementation must refuse: shapes and options that cannot meet."""
-
-    shapes: Shapes
-    configuration: Configuration
-    why: str
-
-    @property
-    def key(self) -> str:
-        """A name for it."""
-        return self.why
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A configuration that is tried in every run."""
-
-    shapes: Shapes
-    configuration: Configuration = field(default_factory=dict)
-    values: str = "normal"
 
 
 @dataclass(frozen=True)
 class Layer:
     """A layer of the contract.
 
-    ``mathematics(*arrays, **configuration)`` is the value in ``jax.lax``, or a tuple whose first entry alone is
-    differentiable. ``domain(draw)`` draws shapes and a configuration with Hypothesis; ``kinds`` says what an array
-    holds where that is not any real number; ``nan_may_spread`` marks a sum of products (where zeros are padded, zero times
-    infinity may show, depending on the algorithm); ``ties(configuration, shapes)`` gives the windows of a maximum.
+    - ``text`` is the signature: the arrays, their shapes, what they hold, and which are optional.
+    - ``mathematics(*arrays, **configuration)`` computes the value with ``jax.lax``, or a tuple of which only the first
+      entry is differentiable. Its keyword-only parameters are the options.
+    - ``domain(draw)`` draws shapes and a configuration with Hypothesis.
+    - ``more_refusals`` are the calls to be refused for another reason than their shapes.
+    - ``nan_may_spread``: an implementation may multiply zeros (of padding, of other groups) with the elements of an input,
+      so NaN or infinity in the input may show up at other places of the output.
+    - ``ties(configuration, shapes)`` returns the windows over which the layer takes its maxima.
     """
 
     name: str
+    text: str
     mathematics: Callable[..., Any]
     domain: Callable[[Draw], tuple[Shapes, Configuration]]
     edges: Sequence[Edge]
-    refusals: Sequence[Refusal] = ()
-    kinds: Mapping[str, str] = field(default_factory=dict)
+    more_refusals: Sequence[Refusal] = ()
     no_gradient: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ("y",)
     nan_may_spread: bool = False
     ties: Callable[[Configuration, Shapes], Any] | None = None
     documents: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
+    def signature(self) -> Signature:
+        """The signature, read from its text."""
+        return parse(self.text)
+
+    @functools.cached_property
     def arrays(self) -> tuple[str, ...]:
         """The names of the array arguments, in order."""
-        parameters = inspect.signature(self.mathematics).parameters.values()
-        return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        return tuple(array.name for array in self.signature.arrays)
 
-    @property
+    @functools.cached_property
     def optional(self) -> tuple[str, ...]:
         """The names of the array arguments that may be left out."""
-        parameters = inspect.signature(self.mathematics).parameters.values()
-        return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is None)
+        return tuple(array.name for array in self.signature.arrays if array.optional)
 
-    @property
+    @functools.cached_property
+    def kinds(self) -> Mapping[str, str]:
+        """What an array holds, in the words of the cases, for each array that does not hold real numbers."""
+        words = {array.name: array.kind.word for array in self.signature.arrays if array.kind is not None}
+        return {name: {"int": "labels", "binary": "mask"}.get(word, word) for name, word in words.items()}
+
+    @functools.cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs, in order."""
+        return tuple(output.name for output in self.signature.outputs)
+
+    @functools.cached_property
     def options(self) -> dict[str, Any]:
         """The configuration and its defaults; a required option has the default ``...``."""
         parameters = inspect.signature(self.mathematics).parameters.values()
         return {p.name: ... if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    @functools.cached_property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """The calls that every implementation must refuse: first those that follow from the shapes."""
+        return (*refusals_from_shapes(self.signature, self.edges, self.options), *self.more_refusals)
 
 
 LAYERS: dict[str, Layer] = {}

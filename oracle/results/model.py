@@ -15,13 +15,14 @@ from oracle.cases import Case, Memory, Subject, Values
 from oracle.results.codec import Array, tuples
 from oracle.results.text import configured, indented, json_number, shown
 
-Verdict = Literal["conforms", "inexact", "wrong", "error", "crashed", "timed_out", "not_implemented"]
+Verdict = Literal["conforms", "inexact", "wrong", "error", "crashed", "timed_out", "not_implemented", "not_loaded"]
 SCHEMA_VERSION = 2
 GRAVEST_FIRST: tuple[Verdict, ...] = (
     "wrong",
     "error",
     "crashed",
     "timed_out",
+    "not_loaded",
     "inexact",
     "conforms",
     "not_implemented",
@@ -177,7 +178,7 @@ class Row:
     @property
     def tried(self) -> bool:
         """Whether the target was asked at all."""
-        return self.verdict != "not_implemented" or any(t.examples for t in self.trials)
+        return any(t.examples or t.discrepancies for t in self.trials)
 
     @property
     def configurations(self) -> int:
@@ -219,6 +220,7 @@ class Results(_Strict):
     environment: Environment
     trials: list[Trial]
     interrupted: bool = Field(False, description="some trials are missing; --resume continues")
+    not_offered: list[str] = Field([], description="layers that were named and that no target offers, a sentence each")
     unmet: list[str] = Field([], description="lines of the file of --expect that no longer occur")
 
     def to_json(self) -> str:
@@ -229,6 +231,23 @@ class Results(_Strict):
     def failing(self) -> list[tuple[Trial, Discrepancy]]:
         """The discrepancies that count, each with its trial."""
         return [(t, d) for t in self.trials for d in t.failing]
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """Why not everything that was asked for is proven, beside the discrepancies: a sentence for each reason."""
+        rows, reasons = self.rows(), []
+        for target in dict.fromkeys(row.target for row in rows):
+            mine = [row for row in rows if row.target == target]
+            if all(row.verdict == "not_loaded" for row in mine):
+                reasons.append(mine[0].trials[0].note or f"target {target} cannot be loaded")
+            elif any(row.tried for row in mine) and all(row.verdict == "not_implemented" for row in mine):
+                reasons.append(f"target {target} raised NotImplementedError in every case")
+            elif all(row.verdict == "not_implemented" for row in mine):
+                reasons.append(f"target {target} offers none of the layers that were asked for")
+        reasons += self.not_offered
+        if self.interrupted:
+            reasons.append("the run was interrupted, some trials are missing")
+        return reasons
 
     def rows(self) -> list[Row]:
         """Return a row per target and layer, in the order of the run."""

@@ -20,9 +20,9 @@ from oracle import __version__
 from oracle.cases import Subject
 from oracle.layers import LAYERS
 from oracle.results import Environment, Results, Trial
-from oracle.run.executors import executor, prepare
+from oracle.run.executors import Offers, executor, prepare
 from oracle.run.store import Store
-from oracle.targets.messages import Limits, Offer
+from oracle.targets.messages import CannotLoad, Limits, Offer
 from oracle.trial.trial import Outcome, Task
 
 Progress = Callable[[Trial, int, int], None]
@@ -82,7 +82,7 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
     subjects = options.subjects()
     finished = store.trials()
     interrupted = False
-    offers: dict[str, Offer] = {}
+    offers: Offers = {}
     devices: tuple[str, ...] = ()
     try:
         where = options.where
@@ -90,10 +90,11 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
             offers, devices = workers.call(prepare, options.targets, options.limits)
             # One layer of all targets after another: what was drawn for one target is remembered for the next.
             missing = [s for s in sorted(subjects, key=lambda s: options.layers.index(s.layer)) if s not in finished]
-            offered = [subject for subject in missing if subject.layer in offers[subject.target].layers]
+            untried = [trial for s in missing if (trial := _untried(s, offers[s.target])) is not None]
+            offered = sorted(set(missing) - {trial.subject for trial in untried}, key=missing.index)
             tasks = [Task(s, options.examples, options.seed, options.limits, store.known(s)) for s in offered]
             before = time.perf_counter()
-            for outcome in chain(map(_not_offered, set(missing) - set(offered)), workers.outcomes(tasks)):
+            for outcome in chain(map(Outcome, untried), workers.outcomes(tasks)):
                 now = time.perf_counter()
                 store.add(outcome, now - before)
                 before = now
@@ -114,15 +115,31 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
             jax=jax.__version__,
             platform=platform.platform(),
             devices=list(devices),
-            ran_on={target: offer.ran_on for target, offer in offers.items()},
+            ran_on={target: offer.ran_on for target, offer in offers.items() if isinstance(offer, Offer)},
         ),
         trials=[finished[subject] for subject in subjects if subject in finished],
         interrupted=interrupted,
+        not_offered=[] if options.layers == tuple(LAYERS) else _not_offered(options.layers, offers),
     )
 
 
-def _not_offered(subject: Subject) -> Outcome:
-    return Outcome(Trial(**subject._asdict(), verdict="not_implemented"))
+def _untried(subject: Subject, offer: Offer | CannotLoad) -> Trial | None:
+    """Return the trial of a layer that cannot be tried, or None if it can."""
+    if isinstance(offer, CannotLoad):
+        return Trial(**subject._asdict(), verdict="not_loaded", note=offer.message)
+    return None if subject.layer in offer.layers else Trial(**subject._asdict(), verdict="not_implemented")
+
+
+def _not_offered(layers: tuple[str, ...], offers: Offers) -> list[str]:
+    """Say which layers no target offers, and what the user may have meant."""
+    sentences = []
+    for layer in layers:
+        loaded = {target: offer for target, offer in offers.items() if isinstance(offer, Offer)}
+        if loaded and not any(layer in offer.layers for offer in loaded.values()):
+            similar = [f"{target} has {name}" for target, offer in loaded.items() if (name := offer.similar(layer))]
+            hint = f"; {', '.join(similar)}: did you mean that?" if similar else ""
+            sentences.append(f"{', '.join(loaded)} offers no {layer}{hint}")
+    return sentences
 
 
 def cores() -> int:

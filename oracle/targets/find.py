@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from oracle.layers import LAYERS
 from oracle.siblings import import_sibling
 from oracle.targets.answer import one_line
 from oracle.targets.ask import LayerFunction
+from oracle.targets.messages import Offer
 
 Place = Callable[[LayerFunction], LayerFunction]
 
@@ -65,16 +67,21 @@ class Target:
         function: LayerFunction = member if vjp is None else vjp
         return self._place(function) if self._place else function
 
-    def offered(self) -> list[str]:
-        """List the layers that it offers."""
-        return [name for name in LAYERS if self.layer(name) is not None]
+    def offer(self) -> Offer:
+        """Say which layers it has."""
+        if isinstance(self._members, Mapping):
+            members = {str(name): member for name, member in self._members.items()}
+        else:
+            members = {name: inspect.getattr_static(self._members, name, None) for name in dir(self._members)}
+        names = tuple(name for name, member in members.items() if callable(member))
+        return Offer(tuple(name for name in LAYERS if self.layer(name) is not None), self.ran_on, names)
 
 
 def resolve(name: str, device: str | None = None) -> Target:
     """Load the target of a name, to compute on a device (cpu, gpu, tpu, or a name such as gpu:1).
 
     By default a framework's accelerator is used if it has one. Raises TargetError, in one line, if the target cannot be
-    imported, offers no layer, or has no such device.
+    imported or has no such device.
     """
     built_in = BUILT_IN.get(name)
     if built_in is not None:
@@ -95,10 +102,7 @@ def resolve(name: str, device: str | None = None) -> Target:
         place, ran_on = _placed(members, built_in.framework if built_in else "", device)
     except LookupError as error:
         raise TargetError(f"target {name}: {error.args[0]}") from None
-    target = Target(name, members, place, ran_on)
-    if not target.offered():
-        raise TargetError(f"target {name} offers none of the layers ('backproof layers' lists them)")
-    return target
+    return Target(name, members, place, ran_on)
 
 
 def _placed(members: Any, framework: str, device: str | None) -> tuple[Place | None, str]:

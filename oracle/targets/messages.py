@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 from oracle.targets.question import Question
@@ -23,10 +24,17 @@ class WhatDoYouOffer:
 
 @dataclass(frozen=True)
 class Offer:
-    """The layers that a target offers, and the device that it computes on."""
+    """The layers that a target offers, the device that it computes on, and the names of everything callable in it."""
 
     layers: tuple[str, ...]
     ran_on: str
+    names: tuple[str, ...] = ()
+
+    def similar(self, layer: str) -> str | None:
+        """Return the name in the target that a user may have meant by a layer's name: ``ReLU`` for relu."""
+        plain = {name.lower().replace("_", ""): name for name in reversed(self.names) if not name.startswith("_")}
+        near = difflib.get_close_matches(layer.replace("_", ""), plain, 1, cutoff=0.8)
+        return plain[near[0]] if near else None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class _Server:
     def _load(self) -> Offer:
         self.target = resolve(self.name, self.limits.device)
         _limit_memory(self.limits.memory)
-        return Offer(tuple(self.target.offered()), self.target.ran_on)
+        return self.target.offer()
 
 
 def _detach() -> None:

@@ -1,9 +1,11 @@
-"""The truth of a configuration: value, every cotangent, and a rounding bound for each element."""
+"""The truth of a configuration: its value, every cotangent, and a rounding bound per element."""
 
 from oracle.truth.autodiff import Derivation, derive
+from oracle.truth.bounded import Bounded
 from oracle.truth.case import Drawn, Truth, drawn, truth_of
-from oracle.truth.interpreter import Exact, Floating, Uninterpretable, evaluate
-from oracle.truth.rounding import Bounded, Pair, Precision
+from oracle.truth.interpreter import Exact, Floating, evaluate
+from oracle.truth.rounding import Pair, Precision
+from oracle.truth.values import Uninterpretable
 
 __all__ = [
     "Bounded",

@@ -1,4 +1,4 @@
-"""Differentiate a layer's mathematics with ``jax.vjp``, to a jaxpr that holds the outputs and every cotangent."""
+"""Differentiate a layer's mathematics with ``jax.vjp``: one jaxpr computes the outputs and every cotangent."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import jax
 import numpy as np
 
 from oracle.layers import LAYERS, Layer
-from oracle.truth.interpreter import INNER
+from oracle.truth.interpreter import body_of, called, primitive_of
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """A layer at one configuration and one set of shapes, differentiated.
+    """The derivative of a layer at one configuration and one set of shapes.
 
-    ``jaxpr`` takes the given arrays and then dy; it gives ``outputs`` and then one cotangent for each of ``gradients``.
-    ``divides`` where it divides or calls a function: then a mean may be a running one, and is not exact for integers.
+    ``jaxpr`` takes the given arrays and then dy. It returns the ``outputs`` and then one cotangent per name in
+    ``gradients``. ``divides`` is true if it divides or calls a library function: then a mean may be a running one, which
+    is not exact for integers.
     """
 
     jaxpr: Any
@@ -29,7 +30,7 @@ class Derivation:
 
 
 def derive(name: str, shapes: tuple[tuple[int, ...] | None, ...], configuration: dict[str, Any]) -> Derivation:
-    """Trace the value and ``jax.vjp`` of a layer in float64. Repeated calls are answered from a cache."""
+    """Trace the value and ``jax.vjp`` of a layer in float64; a cache answers repeated calls."""
     return _derive(name, shapes, tuple(configuration.items()))
 
 
@@ -59,26 +60,24 @@ def _derive(name: str, shapes: tuple[Any, ...], items: tuple[tuple[str, Any], ..
         jaxpr = jax.make_jaxpr(whole)(*arguments, value)
     outputs = layer.outputs[: 1 + len(others)]
     gradients = tuple(layer.arrays[i] for i in wanted)
-    return Derivation(jaxpr, outputs, gradients, tuple(value.shape), bool(_primitives(jaxpr.jaxpr) & DIVISIONS))
+    return Derivation(jaxpr, outputs, gradients, tuple(value.shape), _divides(jaxpr.jaxpr))
 
 
-DIVISIONS = frozenset({"div", "sqrt", "rsqrt", "exp", "log", "tanh", "logistic", "erf"})
-
-
-def _primitives(jaxpr: Any) -> set[str]:
-    """The names of the primitives of a jaxpr, those of the jaxprs within it too."""
-    found = set()
+def _divides(jaxpr: Any) -> bool:
+    """Decide if a jaxpr, or a jaxpr that it calls, divides or calls a library function."""
     for equation in jaxpr.eqns:
-        found.add(equation.primitive.name)
-        for inner in (equation.params[key] for key in INNER if key in equation.params):
-            found |= _primitives(getattr(inner, "jaxpr", inner))
-    return found
+        primitive, inner = primitive_of(equation), called(equation)
+        if primitive is not None and primitive.divides:
+            return True
+        if inner is not None and _divides(body_of(inner)):
+            return True
+    return False
 
 
 def flat_function(
     layer: Layer, shapes: tuple[Any, ...], configuration: dict[str, Any]
 ) -> tuple[Any, list[int], list[int]]:
-    """The layer as a function of the arrays that are given alone, and the places of those and of the differentiable."""
+    """Return a layer as a function of only the given arrays, their places, and the places of the differentiable ones."""
     given = [i for i, shape in enumerate(shapes) if shape is not None]
     wanted = [i for i in given if layer.arrays[i] not in layer.no_gradient]
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from oracle.cases import Arrays, Case, numpy_dtype
 from oracle.truth.autodiff import derive
+from oracle.truth.bounded import Bounded
 from oracle.truth.interpreter import evaluate
-from oracle.truth.rounding import Bounded, Pair, Precision
+from oracle.truth.rounding import Pair, Precision
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""Document 000, "Implementing a deep-learning computation framework": what it claims, a module a chapter.
+"""Restate the claims of document 000, "Implementing a deep-learning computation framework": one module per chapter.
 
-A computation graph, MLP, batch normalisation, softmax and the cross-entropies, convolution, pooling, residual networks.
+The chapters are about a computation graph, MLP, batch normalisation, softmax and the cross-entropies, convolution and
+pooling, and residual networks.
 """
 
 from __future__ import annotations

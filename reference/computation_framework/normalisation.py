@@ -1,4 +1,4 @@
-"""Document 000, batch normalisation: what it claims."""
+"""Restate the claims of document 000 about batch normalisation."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from reference.claim import Claim, gradient, offered, value
+from reference.claim import Claim, gradient, require, value
 
 Array = Any
 
 
 def rows_normalised(a: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, Array, Array]:
-    """y, m and std (a variance) of a matrix whose columns are neurons."""
+    """Compute y, m and std (which is a variance) of a matrix whose columns are neurons."""
     n = len(a)
     m = a.sum(0) / n
     std = ((a - m) ** 2).sum(0) / n
@@ -20,13 +20,13 @@ def rows_normalised(a: Array, gamma: Array, beta: Array, eps: float) -> tuple[Ar
 
 
 def by_std(a: Array, gamma: Array, dy: Array, eps: float) -> Array:
-    """dL/dstd_j = -gamma_j / 2 (std_j + eps)^(-3/2) sum over i of g_ij (a_ij - m_j)."""
+    """Compute dL/dstd_j = -gamma_j / 2 (std_j + eps)^(-3/2) sum over i of g_ij (a_ij - m_j)."""
     _, m, std = rows_normalised(a, gamma, 0.0, eps)
     return -gamma / 2 * (std + eps) ** -1.5 * (dy * (a - m)).sum(0)
 
 
 def by_mean_first_line(a: Array, gamma: Array, dy: Array, eps: float) -> Array:
-    """dL/dm_j by the quotient rule, std_j depending on m_j."""
+    """Compute dL/dm_j by the quotient rule; std_j depends on m_j."""
     n = len(a)
     _, m, std = rows_normalised(a, gamma, 0.0, eps)
     root = np.sqrt(std + eps)
@@ -35,13 +35,13 @@ def by_mean_first_line(a: Array, gamma: Array, dy: Array, eps: float) -> Array:
 
 
 def by_mean(a: Array, gamma: Array, dy: Array, eps: float) -> Array:
-    """dL/dm_j = -gamma_j / sqrt(std_j + eps) sum g_ij - dL/dstd_j (1/n) sum of 2 (a_ij - m_j)."""
+    """Compute dL/dm_j = -gamma_j / sqrt(std_j + eps) sum g_ij - dL/dstd_j (1/n) sum of 2 (a_ij - m_j)."""
     _, m, std = rows_normalised(a, gamma, 0.0, eps)
     return -gamma / np.sqrt(std + eps) * dy.sum(0) - by_std(a, gamma, dy, eps) / len(a) * (2 * (a - m)).sum(0)
 
 
 def batch_norm_dx_first_line(x: Array, gamma: Array, beta: Array, dy: Array, eps: float = 1e-5) -> Array:
-    """dL/da_ij as a sum over i of terms that all stand at the same i."""
+    """Compute dL/da_ij as a sum over i, in which every term uses the same i."""
     n = len(x)
     _, m, std = rows_normalised(x, gamma, beta, eps)
     root, c = np.sqrt(std + eps), x - m
@@ -50,7 +50,7 @@ def batch_norm_dx_first_line(x: Array, gamma: Array, beta: Array, dy: Array, eps
 
 
 def batch_norm_dx_first_line_corrected(x: Array, gamma: Array, beta: Array, dy: Array, eps: float = 1e-5) -> Array:
-    """The sum over k of g_kj gamma_j ((d_ik - 1/n) root - (a_kj - m)(1/2) root^-1 (2/n)(a_ij - m)) / root^2."""
+    """Sum g_kj gamma_j ((d_ik - 1/n) root - (a_kj - m)(1/2) root^-1 (2/n)(a_ij - m)) / root^2 over k."""
     n = len(x)
     _, m, std = rows_normalised(x, gamma, beta, eps)
     root, c = np.sqrt(std + eps), x - m
@@ -72,11 +72,11 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> tuple[Array, Any]:
-    """Over the samples of a feature (2.7) or over all pixels of a channel (4.9); the final lines of the gradients."""
-    offered(training and running_mean is None and running_var is None, "running statistics")
+    """Normalise the samples of a feature (2.7) or the pixels of a channel (4.9). Gradients follow the last lines."""
+    require(training and running_mean is None and running_var is None, "running statistics")
     channels = x.shape[1]
     if x.size <= channels and x.size:
-        raise ValueError("one value a channel")
+        raise ValueError("there is only one value per channel")
     for name, p in (("gamma", gamma), ("beta", beta)):
         if p is not None and p.shape != (channels,):
             raise ValueError(f"{name} does not fit")
@@ -87,7 +87,7 @@ def batch_norm(
     def images(v: Array) -> Array:
         return np.moveaxis(v.reshape(*np.moveaxis(x, 1, -1).shape), -1, 1)
 
-    offered(x.size > 0, "empty batch")
+    require(x.size > 0, "an empty batch")
     a, scale = rows(x), np.ones(channels, x.dtype) if gamma is None else gamma
     shift = np.zeros(channels, x.dtype) if beta is None else beta
     y, m, std = rows_normalised(a, scale, shift, eps)
@@ -110,12 +110,12 @@ def batch_norm(
 
 
 def normalised_moments(x: Array) -> Array:
-    """Mean, variance and fourth moment of what normalisation leaves, as of a standard normal distribution."""
+    """Return the mean, variance and fourth moment of a standard normal distribution."""
     return np.array([0.0, 1.0, 3.0])
 
 
 def moments_left(x: Array) -> Array:
-    """Mean 0 and variance 1; the fourth moment is the input's own."""
+    """Return mean 0, variance 1 and the fourth moment of the input, which normalisation does not change."""
     c = x - x.mean()
     return np.array([0.0, 1.0, (c**4).mean() / (c**2).mean() ** 2])
 
@@ -134,7 +134,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/2.7-value",
         "2.7 batch normalisation",
-        "Each column less its mean, over the root of its mean squared deviation plus eps, times gamma, plus beta.",
+        "The mean of each column is subtracted. The result is divided by the root of the mean squared "
+        "deviation plus eps, multiplied by gamma, and beta is added.",
         layer="batch_norm",
         formula="m = (1/n) sum x_i, std = (1/n) sum (x_i - m)^2, y_i = gamma (x_i - m) / sqrt(std + eps) + beta",
         question="y of batch_norm",
@@ -144,15 +145,17 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/2.7-std",
         "2.7 batch normalisation",
-        "The quantity std is the root of the mean squared deviation (the text's word), by which the values are divided.",
+        "The quantity std is the root of the mean squared deviation, as the text says, and the values are"
+        " divided by it.",
         formula="std = (1/n) sum (x_i - m)^2",
         question="the standard deviation of a column",
         says=lambda x: np.asarray(((x - x.mean()) ** 2).mean()),
         examples=({"x": np.array([0.0, 4.0])}, {"x": (3,)}),
         corrected=lambda x: np.sqrt(((x - x.mean()) ** 2).mean()),
-        correction="It is the variance; its root is the standard deviation. The formulas use it rightly, under the wrong "
-        "name.",
-        consequence="Who reads std as a standard deviation divides by its root: the variance of the result is not 1.",
+        correction="It is the variance, and its root is the standard deviation. The formulas use it correctly, but "
+        "under the wrong name.",
+        consequence="A reader who takes std for a standard deviation divides by its root, and the variance of the "
+        "result is not 1.",
         condition="the variance is 0 or 1",
         under=({"x": np.array([0.0, 2.0])}, {"x": np.array([3.0, 3.0])}),
     ),
@@ -164,13 +167,13 @@ CLAIMS: tuple[Claim, ...] = (
         says=normalised_moments,
         examples=({"x": np.array([-1.0, 1.0])}, {"x": np.array([0.0, 0.0, 3.0])}),
         corrected=moments_left,
-        correction="They get mean 0 and variance 1; the shape of their distribution stays what it was.",
-        consequence="Two-valued data stays two-valued; nothing that needs normality may be concluded.",
+        correction="The values get mean 0 and variance 1. The shape of their distribution does not change.",
+        consequence="Data with two values still has two values. Conclusions that need a normal distribution are wrong.",
     ),
     Claim(
         "000/2.7-bias",
         "2.7 batch normalisation",
-        "The linear layer before needs no bias: it changes nothing.",
+        "The linear layer before a normalisation needs no bias, because the bias changes nothing.",
         layer="batch_norm",
         question="y of batch_norm",
         says=lambda x: value(batch_norm)(x=x + np.arange(1.0, 1 + x.shape[1])),
@@ -179,7 +182,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/2.7-eps",
         "2.7 batch normalisation",
-        "eps = 1e-5 keeps the division finite where all values are equal.",
+        "eps = 1e-5 keeps the division finite if all values are equal.",
         layer="batch_norm",
         question="y of batch_norm",
         says=value(batch_norm),
@@ -188,52 +191,53 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/2.7-dstd",
         "2.7 batch normalisation",
-        "The gradient by std.",
+        "The document gives the gradient with respect to std.",
         layer="batch_norm",
         formula="dL/dstd_j = -(gamma_j / 2) (std_j + eps)^(-3/2) sum_i g_ij (a_ij - m_j)",
-        question="the gradient of batch normalisation by its variance",
+        question="the gradient of batch normalisation with respect to its variance",
         says=by_std,
         examples=PARTS,
     ),
     Claim(
         "000/2.7-dm-1",
         "2.7 batch normalisation",
-        "The gradient by the mean, by the quotient rule with std depending on m.",
+        "The first line gives the gradient with respect to the mean. It uses the quotient rule, and std depends on m.",
         layer="batch_norm",
         formula="dL/dm_j = sum_i g_ij gamma_j (-sqrt(std_j + eps) - (a_ij - m_j)(1/2)(std_j + eps)^(-1/2) dstd_j/dm_j) / (std_j + eps)",
-        question="the gradient of batch normalisation by its mean",
+        question="the gradient of batch normalisation with respect to its mean",
         says=by_mean_first_line,
         examples=PARTS,
     ),
     Claim(
         "000/2.7-dm-2",
         "2.7 batch normalisation",
-        "The same in its second form.",
+        "The second line gives the same gradient in another form.",
         layer="batch_norm",
         formula="dL/dm_j = -gamma_j / sqrt(std_j + eps) sum_i g_ij - dL/dstd_j (1/n) sum_i 2 (a_ij - m_j)",
-        question="the gradient of batch normalisation by its mean",
+        question="the gradient of batch normalisation with respect to its mean",
         says=by_mean,
         examples=PARTS,
     ),
     Claim(
         "000/2.7-da-1",
         "2.7 batch normalisation",
-        "The gradient by a_ij, first line: a sum over i of terms whose a_ij is the one that is differentiated by.",
+        "The first line gives the gradient with respect to a_ij as a sum over i. In every term, a_ij is "
+        "the variable of the derivative.",
         layer="batch_norm",
         formula="dL/da_ij = sum_i g_ij gamma_j ((1 - 1/n) sqrt(std_j + eps) - (a_ij - m_j)(1/2)(std_j + eps)^(-1/2) (2/n)(a_ij - m_j)(1 - 1/n)) / (std_j + eps)",
         question="dx of batch_norm",
         says=batch_norm_dx_first_line,
         examples=ROWS_AFFINE,
         corrected=batch_norm_dx_first_line_corrected,
-        correction="The sum runs over another index k: (d_ik - 1/n) in place of (1 - 1/n), (a_kj - m_j) for the first "
-        "difference, and dstd_j/da_ij = (2/n)(a_ij - m_j) without the factor (1 - 1/n).",
-        consequence="All entries of a column get the same gradient. The second line, which does not follow from it, is "
-        "right.",
+        correction="The sum must run over another index k. (d_ik - 1/n) replaces (1 - 1/n), (a_kj - m_j) replaces "
+        "the first difference, and dstd_j/da_ij = (2/n)(a_ij - m_j) has no factor (1 - 1/n).",
+        consequence="All entries of a column get the same gradient. The second line is right, but it does not follow "
+        "from the first.",
     ),
     Claim(
         "000/2.7-da-2",
         "2.7 batch normalisation",
-        "The gradient by a_ij, second line.",
+        "The second line gives the gradient with respect to a_ij.",
         layer="batch_norm",
         formula="dL/da_ij = (1/n) dL/dm_j + (2 (a_ij - m_j) / n) dL/dstd_j + g_ij gamma_j / sqrt(std_j + eps)",
         question="dx of batch_norm",
@@ -243,7 +247,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/2.7-dgamma",
         "2.7 batch normalisation",
-        "The gradient by gamma.",
+        "The document gives the gradient with respect to gamma.",
         layer="batch_norm",
         formula="dL/dgamma_j = sum_i g_ij a'_ij",
         question="dgamma of batch_norm",
@@ -253,7 +257,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000/2.7-dbeta",
         "2.7 batch normalisation",
-        "The gradient by beta.",
+        "The document gives the gradient with respect to beta.",
         layer="batch_norm",
         formula="dL/dbeta_j = sum_i g_ij",
         question="dbeta of batch_norm",

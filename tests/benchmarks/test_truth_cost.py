@@ -12,9 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from oracle.cases.case import Case
-from oracle.judge.judge import truth_of
-from oracle.truth import derive
+from oracle.cases import Case
+from oracle.truth import derive, truth_of
 
 _sizes = itertools.count()
 

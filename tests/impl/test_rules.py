@@ -1,6 +1,8 @@
 """What a user of impl sees, beyond the trial: calls, kinds of arrays, JAX's grad, soundness, memory."""
 
+import re
 import tracemalloc
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 
 from impl import Rule
 from impl import functional as F
-from oracle.cases.case import edge_cases
+from oracle.cases import edge_cases
 from oracle.layers import LAYERS
 
 RULES = [name for name in F.__all__ if isinstance(getattr(F, name), Rule)]
@@ -29,13 +31,34 @@ def test_signatures_agree_with_the_oracle(name):
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_docstring_says_formula_shapes_errors_and_source(name):
-    text = getattr(F, name).__doc__
-    assert "Shapes:" in text
-    assert "Raises" in text
-    assert "Source:" in text
-    assert "d" in text
-    assert "=" in text
+def test_docstring_says_formula_gradients_shapes_errors_and_source(name):
+    rule = getattr(F, name)
+    text = rule.__doc__
+    first, blank = text.splitlines()[:2]
+    assert re.fullmatch(r"[A-Z][a-z]+ .*[.:]", first)
+    assert not blank
+    assert re.search(r"^ *(y|z|loss)(\[.*?\])* = ", text, re.MULTILINE), "the formula"
+    for array in rule.arrays:
+        if array not in rule.no_gradient:
+            part = re.sub(r"\d$|_shortcut$", "", array)  # the blocks say dw for each of their kernels
+            assert re.search(rf"\bd{part}\b", text), f"the gradient d{part}"
+    for word in ("Shapes: ", "Raises ", "Source: "):
+        assert len(re.findall(rf"(^ *|\. ){word}", text, re.MULTILINE)) == 1, word
+
+
+def test_no_rule_asks_which_kind_of_array_it_holds():
+    """impl.array is the one place that knows NumPy from JAX."""
+    for path in Path(F.__file__).parent.glob("*.py"):
+        assert not re.search(r"\bis_jax\b|\bimport jax|\bjnp\b|\bxp is np\b", path.read_text()), path.name
+
+
+def test_entries_per_axis_may_be_any_sequence():
+    x, w = np.ones((1, 1, 4, 4)), np.ones((1, 1, 2, 2))
+    assert F.conv2d(x, w, stride=range(1, 3)).shape == (1, 1, 3, 2)
+    assert F.conv2d(x, w, padding=(range(2), [1, 0])).shape == F.conv2d(x, w, padding=((0, 1), (1, 0))).shape
+    for text in ("12", b"12"):
+        with pytest.raises(TypeError, match=r"^conv2d: stride must be an int, got b?'12'$"):
+            F.conv2d(x, w, stride=text)
 
 
 def case_of(name, dtype="float32"):

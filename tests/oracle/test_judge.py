@@ -1,11 +1,18 @@
 """Each check of the judge, on the smallest implementation that fails it and no other."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
-from oracle.trial.examine import examine_function
 
-from oracle.cases.case import Case
-from oracle.judge.judge import judge, judge_refusals
+from oracle.cases import Case, Subject
+from oracle.judge import Fault, Finding, Held, judge, judge_refusals
+from oracle.judge.checks import CHECKS, MalformedError
+from oracle.layers import LAYERS
+from oracle.targets.ask import InProcess
+from oracle.targets.question import Question
+from oracle.trial.trial import put_on_trial
+from oracle.truth import drawn
 
 CASE = Case("sigmoid", "float32", ((2, 3),), {})
 
@@ -121,6 +128,30 @@ def wrong_value(x):
     return y * np.float32(1.01), pullback
 
 
+def reuses_its_workspace(x):
+    """Its pullback returns the same array each time, so that a later call changes what was returned."""
+    y = logistic(x)
+    workspace = np.empty_like(x)
+
+    def pullback(dy):
+        workspace[...] = dy * y * (1 - y)
+        return (workspace,)
+
+    return y, pullback
+
+
+def linear_for_one_dy(x):
+    """Right for dy itself: only pullback(-2 dy) shows that it is not linear."""
+    y = logistic(x)
+    seen = []
+
+    def pullback(dy):
+        seen.append(dy)
+        return ((dy if (dy == seen[0]).all() else np.abs(dy)) * y * (1 - y),)
+
+    return y, pullback
+
+
 def unsupported(x):
     raise NotImplementedError
 
@@ -144,48 +175,116 @@ def unsupported(x):
         (inexact, "inexact", "value", "y"),
         (wrong_value, "wrong", "value", "y"),
         (affine_in_dy, "wrong", "gradient", "dx"),
+        (linear_for_one_dy, "wrong", "linearity", "dx"),
+        (reuses_its_workspace, "wrong", "repeatability", "dx"),
     ],
     ids=lambda x: getattr(x, "__name__", type(x).__name__) if callable(x) else str(x),
 )
 def test_each_check(function, verdict, check, output):
-    first = judge(function, CASE).findings[0]
-    assert (first.verdict, first.check, first.output) == (verdict, check, output), first
+    first = judge(InProcess(function), CASE).findings[0]
+    assert first.fault == Fault(verdict, check, output), first
     assert "\n" not in first.message
 
 
 def test_what_is_right_conforms():
-    judgement = judge(right, CASE)
+    judgement = judge(InProcess(right), CASE)
     assert judgement.findings == []
     assert judgement.checks >= 10
     assert judgement.worst[1] <= 1
 
 
-def test_a_pullback_that_is_linear_only_for_the_first_dy_is_not_linear():
-    """Right for dy itself: only pullback(-2 dy) shows it."""
+# -- the checks -------------------------------------------------------------------------------------------------------
 
-    def layer(x):
-        y = logistic(x)
-        seen = []
+# A layer for each check that fails it. A layer that counts its calls is made anew for each test.
+FAILS = {
+    "InputsUnchanged": (lambda: in_place, Fault("wrong", "mutation", "x")),
+    "Form": (lambda: widened, Fault("wrong", "dtype", "dx")),
+    "Value": (lambda: wrong_value, Fault("wrong", "value", "y")),
+    "Gradient": (lambda: affine_in_dy, Fault("wrong", "gradient", "dx")),
+    "Repeatable": (EveryOtherTime, Fault("wrong", "repeatability", "dx")),
+    "Linear": (lambda: linear_for_one_dy, Fault("wrong", "linearity", "dx")),
+    "SameValue": (Drifting, Fault("wrong", "repeatability", "y")),
+    "Kept": (lambda: reuses_its_workspace, Fault("wrong", "repeatability", "dx")),
+}
 
-        def pullback(dy):
-            seen.append(dy)
-            return ((dy if (dy == seen[0]).all() else np.abs(dy)) * y * (1 - y),)
 
-        return y, pullback
+def name_of(check):
+    return type(check).__name__
 
-    (finding,) = judge(layer, CASE).findings
-    assert (finding.verdict, finding.check) == ("wrong", "linearity")
+
+def run_by_itself(check, function):
+    """Put the case to a function and make one check of the answer, and no other."""
+    arrays, dy, truth = drawn(CASE)
+    question = Question(CASE, arrays, dy)
+    return list(check.run(question, InProcess(function).ask(question), truth))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=name_of)
+def test_a_check_can_be_run_by_itself(check):
+    held = run_by_itself(check, right)
+    assert held and all(isinstance(result, Held) for result in held)
+    make, fault = FAILS[name_of(check)]
+    try:
+        (found,) = (result for result in run_by_itself(check, make()) if isinstance(result, Finding))
+    except MalformedError as malformed:
+        found = malformed.finding
+    assert found.fault == fault
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The checks that the judge makes, in order."""
+    log = []
+
+    class Noted:
+        def __init__(self, check):
+            self.check, self.name, self.needs_right_numbers = check, check.name, check.needs_right_numbers
+
+        def run(self, *given):
+            log.append(self.check)
+            return self.check.run(*given)
+
+    monkeypatch.setattr(import_module("oracle.judge.judge"), "CHECKS", tuple(map(Noted, CHECKS)))
+    return log
+
+
+def test_checks_are_made_in_order(made):
+    judge(InProcess(right), CASE)
+    assert list(map(name_of, made)) == list(FAILS)
+    assert made == list(CHECKS)
+
+
+@pytest.mark.parametrize("function", [wrong_value, affine_in_dy, in_place], ids=lambda function: function.__name__)
+def test_after_a_finding_no_check_is_made_that_needs_right_numbers(function, made):
+    judgement = judge(InProcess(function), CASE)
+    assert made == [check for check in CHECKS if not check.needs_right_numbers]
+    assert {"InputsUnchanged", "Form", "Value", "Gradient"} == set(map(name_of, made))
+    assert {finding.check for finding in judgement.findings} <= {check.name for check in made}
+
+
+def test_a_malformed_answer_ends_the_checks(made):
+    judge(InProcess(flat_value), CASE)
+    assert list(map(name_of, made)) == ["InputsUnchanged", "Form"]
+
+
+def test_a_check_that_needs_right_numbers_finds_something_before_the_next_is_made(made):
+    judgement = judge(InProcess(linear_for_one_dy), CASE)
+    assert [finding.check for finding in judgement.findings] == ["linearity"]
+    assert name_of(made[-1]) == "Linear"
+
+
+# -- cases ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_target_that_warns_is_no_failure_where_warnings_are_errors():
     """As under pytest -W error: 1 / (1 + exp(-x)) overflows on the way to a right value."""
-    judgement = judge(right, Case("sigmoid", "float32", ((2, 3),), {}, "large"))
+    judgement = judge(InProcess(right), Case("sigmoid", "float32", ((2, 3),), {}, "large"))
     assert judgement.findings == []
 
 
 def test_not_implemented_is_no_failure():
-    judgement = judge(unsupported, CASE)
-    assert judgement.unsupported
+    judgement = judge(InProcess(unsupported), CASE)
+    assert not judgement.offered
     assert judgement.findings == []
 
 
@@ -201,7 +300,8 @@ def test_memory_that_was_never_written_shows():
 
         return y, reads_fresh_memory
 
-    assert judge(layer, Case("sigmoid", "float32", ((64, 65),), {})).findings
+    first = judge(InProcess(layer), Case("sigmoid", "float32", ((64, 65),), {})).findings[0]
+    assert first.fault == Fault("wrong", "gradient", "dx")
 
 
 def test_both_of_two_tied_maxima_may_not_receive_the_whole_gradient():
@@ -213,16 +313,30 @@ def test_both_of_two_tied_maxima_may_not_receive_the_whole_gradient():
 
     case = Case("global_max_pool", "float32", ((1, 1, 2, 2),), {}, "zeros")
     fair = True
-    assert judge(layer, case).findings == []
+    assert judge(InProcess(layer), case).findings == []
     fair = False
-    (finding,) = judge(layer, case).findings
-    assert finding.check == "subgradient"
+    (finding,) = judge(InProcess(layer), case).findings
+    assert finding.fault == Fault("wrong", "subgradient", "dx")
 
 
 def test_what_is_accepted_but_must_be_refused_is_found():
-    judgement = judge_refusals(lambda x, w, b=None: right(x), "linear", "float32")
-    assert judgement.findings
-    assert {f.check for f in judgement.findings} == {"refusal"}
+    """Each bad call is a finding of its own, which says what was given."""
+    refusals = list(LAYERS["linear"].refusals)
+    judged = judge_refusals(InProcess(lambda x, w, b=None: right(x)), "linear", "float32")
+    assert judged.checks == len(refusals) >= 2
+    assert [refusal for refusal, _ in judged.accepted] == refusals
+    for refusal, finding in judged.accepted:
+        assert finding.fault == Fault("error", "refusal", "y")
+        assert all(str(list(shape)) in finding.got for shape in refusal.shapes if shape is not None)
+
+
+@pytest.mark.parametrize("error", [ValueError, NotImplementedError, SystemExit])
+def test_any_error_refuses(error):
+    def layer(x, w, b=None):
+        raise error
+
+    judged = judge_refusals(InProcess(layer), "linear", "float32")
+    assert (judged.checks, judged.accepted) == (len(LAYERS["linear"].refusals), [])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -233,6 +347,6 @@ def test_an_elementwise_layer_that_is_wrong_on_a_number_is_a_finding_not_the_end
         y = np.asarray(np.where(abs(x) > 1.5, 2, 1) * np.tanh(x), x.dtype)
         return y, lambda dy: (np.asarray(dy * (1 - np.tanh(x) ** 2), x.dtype),)
 
-    trial = examine_function("scaled", layer, "tanh", dtype, 100, 0).trial
+    trial = put_on_trial(Subject("scaled", "tanh", dtype), InProcess(layer), 100, 0).trial
     assert trial.verdict == "wrong"
     assert [(d.check, d.output) for d in trial.discrepancies] == [("value", "y")]

@@ -35,7 +35,7 @@ def test_own(assert_conforms):
 
 
 def run(*arguments, cwd):
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--backproof-examples", "40", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--backproof-examples", "15", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
@@ -52,10 +52,8 @@ def test_layers_are_items(spread, where):
     assert result.returncode == 1, result.stdout + result.stderr
     assert re.search(r"4 failed, 3 passed", result.stdout), result.stdout
     text = result.stdout
-    assert "linear of mine.py in float64 is wrong" in text
-    assert "diagnosis: dw is twice what it should be" in text
-    assert "expected dw =" in text and "got dw =" in text
-    assert "the process ended by itself, with exit code 4" in text
+    for fact in ("linear of mine.py in float64 is wrong", "dw is twice", "expected dw", "got dw", "exit code 4"):
+        assert fact in text
     assert "Traceback" not in text and "runtest" not in text
     cases = ElementTree.parse(where / "junit.xml").getroot().findall(".//testcase")
     assert {case.get("name") for case in cases} >= {"linear[float32]", "relu[float64]", "test_own"}
@@ -74,16 +72,17 @@ def test_some_layers_and_some_dtypes(where):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--backproof-target", "nowhere.py"], "there is no file nowhere.py"),
-        (["--backproof-target", "mine.py", "--backproof-layers", "conv9d"], "there is no layer 'conv9d'"),
-        (["--backproof-target", "mine.py", "--backproof-dtype", "int8"], "there is no dtype 'int8'"),
+        (["--backproof-target", "nowhere.py"], "nowhere.py"),
+        (["--backproof-target", "mine.py", "--backproof-layers", "conv9d"], "conv9d"),
+        (["--backproof-target", "mine.py", "--backproof-dtype", "int8"], "int8"),
         (["--backproof-target", "mine.py", "--backproof-examples", "0"], "at least 1 example"),
     ],
 )
 def test_bad_input_is_one_line(arguments, words, where):
     result = run(*arguments, cwd=where)
     assert result.returncode == 4
-    assert [line for line in result.stderr.splitlines() if words in line]
+    (line,) = (line for line in result.stderr.splitlines() if words in line)
+    assert "backproof" in line
     assert "Traceback" not in result.stdout + result.stderr
 
 

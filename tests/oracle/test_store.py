@@ -13,14 +13,16 @@ import time
 from pathlib import Path
 
 import pytest
-from oracle.trial.examine import Outcome, examine_function
 
-from oracle.results.model import Trial
+from oracle.cases import Subject
+from oracle.results import Trial
 from oracle.run import run as run_module
 from oracle.run.run import Options, run
 from oracle.run.store import Store, StoreError
+from oracle.targets.ask import InProcess
 from oracle.targets.find import resolve
-from oracle.targets.process import Offer
+from oracle.targets.messages import Offer
+from oracle.trial.trial import Outcome, put_on_trial
 
 WRONG = """
 from impl import functional as F
@@ -51,13 +53,13 @@ class Here:
     def outcomes(self, tasks):
         for task in tasks:
             with self.log.open("a") as log:
-                log.write(f"{task.target} {task.layer} {task.dtype}\n")
-            layer = resolve(task.target).layer(task.layer)
-            yield examine_function(task.target, layer, task.layer, task.dtype, task.examples, task.seed, task.known)
+                log.write(f"{task.subject}\n")
+            layer = InProcess(resolve(task.subject.target).layer(task.subject.layer))
+            yield put_on_trial(task.subject, layer, task.examples, task.seed, task.known)
 
 
 def go_on(directory, resume=True):
-    """The run, in this process, which may be killed over it; its results, where it is not."""
+    """Make the run in this process, which may be killed meanwhile, and write its results at the end."""
     options = options_of(directory)
 
     @contextlib.contextmanager
@@ -139,7 +141,7 @@ def ended(process):
     return process.returncode, out, err
 
 
-COMMAND = ("run", "--target", "mine.py", "--layers", ",".join(LAYERS), "--examples", "40", "--jobs", "2")
+COMMAND = ("run", "--target", "mine.py", "--layers", ",".join(LAYERS), "--examples", "30", "--jobs", "2")
 
 
 def until_something_is_finished(directory, process):
@@ -164,20 +166,19 @@ def left_over(directory):
     return found
 
 
-def test_the_command_killed_and_resumed(tmp_path):
+def test_the_command_killed_and_resumed(tmp_path, command):
     (tmp_path / "mine.py").write_text(WRONG)
     process = backproof(*COMMAND, cwd=tmp_path)
     until_something_is_finished(tmp_path, process)
     process.kill()
     process.communicate()
     stored = finished(tmp_path / "backproof-report")
-    assert stored
+    assert 0 < len(stored) < 2 * len(LAYERS)
     time.sleep(0.5)
     assert not left_over(tmp_path), "a worker outlived its run"
     code, _, err = ended(backproof(*COMMAND, "--resume", cwd=tmp_path))
     assert (code, err) == (1, ""), err
-    again = backproof(*COMMAND, "--out", "whole", cwd=tmp_path)
-    assert ended(again)[0] == 1
+    assert command(*COMMAND, "--out", "whole", cwd=tmp_path).returncode == 1
     resumed, whole = (without_times(tmp_path / name / "results.json") for name in ("backproof-report", "whole"))
     assert resumed == whole
 
@@ -188,71 +189,80 @@ def test_interrupted_it_keeps_what_is_finished_and_says_so(tmp_path):
     until_something_is_finished(tmp_path, process)
     process.send_signal(signal.SIGINT)
     code, _, err = ended(process)
-    assert (code, err) == (130, "backproof: interrupted; what is finished is stored, --resume goes on\n")
+    assert code == 130
+    assert len(err.splitlines()) == 1 and "interrupted" in err and "--resume" in err
     results = json.loads((tmp_path / "backproof-report/results.json").read_text())
     assert results["interrupted"]
     assert 0 < len(results["trials"]) < 2 * len(LAYERS)
     assert "Interrupted" in (tmp_path / "backproof-report/index.html").read_text()
 
 
-def test_what_failed_once_is_tried_first(tmp_path):
+def test_what_failed_once_is_tried_first(tmp_path, command):
     """The example is remembered by the directory: one drawn example more is enough to find it again."""
     (tmp_path / "mine.py").write_text(WRONG)
     quick = ("run", "--target", "mine.py", "--layers", "tanh", "--dtype", "float64", "--jobs", "1")
-    assert ended(backproof(*quick, "--examples", "60", cwd=tmp_path))[0] == 1
-    assert list((tmp_path / "backproof-report/failed").rglob("*"))
-    assert ended(backproof(*quick, "--examples", "1", cwd=tmp_path))[0] == 1
-    assert ended(backproof(*quick, "--examples", "1", "--out", "elsewhere", cwd=tmp_path))[0] == 0
+
+    def code(*options):
+        return command(*quick, "--examples", *options, cwd=tmp_path).returncode
+
+    def remembered():
+        return [path for path in (tmp_path / "backproof-report/failed").rglob("*") if path.is_file()]
+
+    assert code("60") == 1
+    assert remembered()
+    assert code("1") == 1
+    assert code("1", "--out", "elsewhere") == 0
     (tmp_path / "mine.py").write_text(WRONG.replace("else 2", "else 1"))
-    assert ended(backproof(*quick, "--examples", "60", cwd=tmp_path))[0] == 0
-    assert not [p for p in (tmp_path / "backproof-report/failed").rglob("*") if p.is_file()]
+    assert code("60") == 0
+    assert remembered() == []
 
 
 # -- refusals ---------------------------------------------------------------------------------------------------------
 
 
-def refused(*arguments, words, cwd, **options):
-    code, out, err = ended(backproof(*arguments, cwd=cwd, **options))
-    assert (code, out) == (2, ""), err
-    assert len(err.splitlines()) == 1, err
+def refused(result, *words):
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
     for word in words:
-        assert word in err, err
+        assert word in result.stderr, result.stderr
 
 
-def test_another_run_is_not_resumed(tmp_path):
+def test_another_run_is_not_resumed(tmp_path, command):
     (tmp_path / "mine.py").write_text(WRONG)
-    quick = ("run", "--target", "mine.py", "--layers", "relu", "--examples", "5", "--jobs", "1")
-    assert ended(backproof(*quick, "--resume", cwd=tmp_path))[0] == 0  # there is nothing yet: it begins
-    refused(*quick, "--resume", "--seed", "1", words=["another run", "seed was 0 and is now 1"], cwd=tmp_path)
+    quick = ("run", "--target", "mine.py", "--layers", "relu", "--dtype", "float32", "--examples", "5", "--jobs", "1")
+    assert command(*quick, "--resume", cwd=tmp_path).returncode == 0  # there is nothing yet: it begins
+    refused(command(*quick, "--resume", "--seed", "1", cwd=tmp_path), "another run", "seed was 0 and is now 1")
     (tmp_path / "mine.py").write_text(WRONG + "\n# mended\n")
-    refused(*quick, "--resume", words=["another run", "digests"], cwd=tmp_path)
-    assert ended(backproof(*quick, cwd=tmp_path))[0] == 0
+    refused(command(*quick, "--resume", cwd=tmp_path), "another run", "digests")
+    assert command(*quick, cwd=tmp_path).returncode == 0
 
 
-def test_two_runs_into_one_directory_do_not_mix(tmp_path):
+def test_two_runs_into_one_directory_do_not_mix(tmp_path, command):
     options = Options(layers=("relu",)).identity()
     first = Store(tmp_path, options, resume=False)
-    with pytest.raises(StoreError, match="in use by another run"):
+    with pytest.raises(StoreError, match=r"run\.sqlite is in use"):
         Store(tmp_path, options, resume=True)
-    refused("run", "--layers", "relu", "--out", tmp_path, words=["in use by another run", "--out"], cwd=tmp_path)
+    refused(command("run", "--layers", "relu", "--out", tmp_path, cwd=tmp_path), "in use", str(tmp_path), "--out")
     first.add(Outcome(Trial(target="impl", layer="relu", dtype="float32", verdict="conforms")), 1.0)
-    assert list(first.trials()) == [("impl", "relu", "float32")]
+    assert list(first.trials()) == [Subject("impl", "relu", "float32")]
     first.close()
     Store(tmp_path, options, resume=True).close()
 
 
-def test_what_is_no_store_is_refused(tmp_path):
+def test_what_is_not_a_store_is_refused(tmp_path, command):
     (tmp_path / "run.sqlite").write_text("this is not a database, and long enough to be looked at as one")
-    refused("run", "--layers", "relu", "--out", tmp_path, words=["run.sqlite cannot be used"], cwd=tmp_path)
+    refused(command("run", "--layers", "relu", "--out", tmp_path, cwd=tmp_path), "run.sqlite", "not a database")
 
 
 def test_a_disk_that_is_full(tmp_path):
     """A file may not grow: as with a full disk, a write fails in the middle of the run."""
     small = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))"
     arguments = ("run", "--layers", "relu,tanh,silu", "--examples", "40", "--jobs", "1")
-    refused(*arguments, words=["backproof-report/run.sqlite cannot be used"], cwd=tmp_path, first=small)
+    code, out, err = ended(backproof(*arguments, cwd=tmp_path, first=small))
+    assert (code, out, len(err.splitlines())) == (2, "", 1), err
+    assert "backproof-report/run.sqlite" in err
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a directory that not even root can write to")
-def test_a_read_only_directory(tmp_path):
-    refused("run", "--layers", "relu", "--out", "/proc/self/report", words=["/proc/self/report"], cwd=tmp_path)
+def test_a_read_only_directory(tmp_path, command):
+    refused(command("run", "--layers", "relu", "--out", "/proc/self/report", cwd=tmp_path), "/proc/self/report")

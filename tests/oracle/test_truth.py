@@ -1,6 +1,6 @@
-"""The oracle is itself on trial: interpreter against XLA, vjp against jvp, rationals, and the bound against mpmath."""
+"""The derivative of a layer, and the table of primitives that its truth is computed with."""
 
-import itertools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -8,50 +8,28 @@ import mpmath
 import numpy as np
 import pytest
 from jax import lax
+from scipy import special
 
-from oracle.cases.case import Case, edge_cases, numpy_dtype
-from oracle.judge.judge import drawn, truth_of
 from oracle.layers import LAYERS
-from oracle.truth import Bounded, Exact, Floating, Precision, Uninterpretable, derive, evaluate
+from oracle.truth import (
+    Bounded,
+    Exact,
+    Floating,
+    Pair,
+    Precision,
+    Uninterpretable,
+    derive,
+    drawn,
+    errors,
+    evaluate,
+    truth_of,
+)
 from oracle.truth.autodiff import flat_function
+from oracle.truth.primitives import PRIMITIVES, ROWS, Kind, Primitive
+from oracle.truth.values import of
+from tests.oracle.ordinary import given, usual
 
 SINGLE = Precision.of(np.float32)
-
-
-def usual(layer, dtype="float64"):
-    """The layer's edges with ordinary values and at least one element."""
-    cases = [c for c in edge_cases(LAYERS[layer], dtype) if c.values == "normal" and c.memory == "contiguous"]
-    cases = [c for c in cases if not any(shape is not None and 0 in shape for shape in c.shapes)]
-    assert cases, f"no ordinary edge of {layer}"
-    return cases
-
-
-def given(case):
-    arrays, dy, _ = drawn(case)
-    return [x for x in (*arrays, dy) if x is not None]
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_interpreter_agrees_with_xla(layer):
-    for case in usual(layer)[:5]:
-        derivation = derive(case.layer, case.shapes, case.configuration)
-        ours = evaluate(derivation.jaxpr, given(case), Floating())
-        with jax.enable_x64(True):
-            theirs = jax.jit(jax.extend.core.jaxpr_as_fun(derivation.jaxpr))(*given(case))
-        for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10)
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_interpreter_agrees_with_the_accelerator(layer, accelerator):
-    case = usual(layer, "float32")[-1]
-    derivation = derive(case.layer, case.shapes, case.configuration)
-    with jax.enable_x64(True), jax.default_device(accelerator), jax.default_matmul_precision("highest"):
-        theirs = jax.jit(jax.extend.core.jaxpr_as_fun(derivation.jaxpr))(
-            *(np.asarray(x, np.float64) for x in given(case))
-        )
-    for a, b in zip(evaluate(derivation.jaxpr, given(case), Floating()), theirs, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -81,180 +59,130 @@ def test_vjp_agrees_with_jvp(layer):
     assert left == pytest.approx(right, rel=1e-10, abs=1e-12)
 
 
-RATIONAL = ["conv1d", "conv2d", "conv3d", "conv_transpose2d", "affine", "linear", "avg_pool2d", "pad",
-            "add", "flatten", "mse_loss", "l2_penalty", "global_avg_pool", "adaptive_avg_pool", "relu", "dropout"]  # fmt: skip
-
-
-@pytest.mark.parametrize("layer", RATIONAL)
-def test_exact_rationals_agree_with_float64(layer):
+@pytest.mark.parametrize(
+    ("layer", "divides"),
+    [
+        ("conv2d", False),
+        ("linear", False),
+        ("relu", False),
+        ("batch_norm", True),
+        ("global_avg_pool", True),
+        ("tanh", True),
+    ],
+)
+def test_integers_may_round_only_if_a_layer_divides_or_calls_a_library_function(layer, divides):
     case = usual(layer)[-1]
-    derivation = derive(case.layer, case.shapes, case.configuration)
+    assert derive(layer, case.shapes, case.configuration).divides == divides
+
+
+# -- the table of primitives ------------------------------------------------------------------------------------------
+
+COMPUTED = [row for row in ROWS if row.kind in (Kind.ELEMENTWISE, Kind.FUNCTION)]
+NO_ERROR_RULE = {Kind.STRUCTURE, Kind.COUNT, Kind.SUM}
+
+
+def named(row):
+    return row.name
+
+
+@pytest.mark.parametrize("row", ROWS, ids=named)
+def test_a_row_is_complete_for_its_kind(row):
+    assert callable(row.value)
+    assert callable(row.error) or row.kind in NO_ERROR_RULE
+    assert callable(row.terms) or row.kind is not Kind.SUM
+    assert (row.ulps > 0) == (row.kind is Kind.FUNCTION)
+    assert row.error is None or row.kind not in NO_ERROR_RULE
+    assert row.moved is None or row.kind is Kind.STRUCTURE
+
+
+def test_no_two_rows_share_a_name():
+    assert len(PRIMITIVES) == sum(1 + len(row.aliases) for row in ROWS)
+
+
+def arity(row):
+    """A rule takes the rounding, the parameters and the value before its operands."""
+    return len(inspect.signature(row.error).parameters) - 3
+
+
+@pytest.mark.parametrize("row", COMPUTED, ids=named)
+def test_a_library_function_is_refused_by_exact_and_the_others_stay_rational(row):
     numbers = Exact()
-    exact = evaluate(derivation.jaxpr, [numbers.constant(np.asarray(x)) for x in given(case)], numbers)
-    for a, b in zip(exact, evaluate(derivation.jaxpr, given(case), Floating()), strict=True):
-        np.testing.assert_allclose(np.asarray(a, float), b, rtol=1e-13, atol=1e-14)
+    operands = [numbers.constant(np.array([1 / 3, -0.5])) for _ in range(arity(row))]
+    if row.kind is Kind.FUNCTION:
+        with pytest.raises(Uninterpretable, match=f"'{row.name}'"):
+            numbers.apply(row, {}, *operands)
+    else:
+        result = numbers.apply(row, {"y": -3}, *operands)
+        assert result.dtype == object and not any(isinstance(v, float) for v in result)
 
 
-@pytest.mark.parametrize("layer", ["conv2d", "linear", "affine", "conv_transpose2d", "add", "pad"])
-def test_integers_demand_bitwise_equality(layer):
-    last = usual(layer)[-1]
-    case = Case(layer, "float32", last.shapes, last.configuration, values="integers")
-    for name, pair in drawn(case)[2].pairs.items():
-        assert not pair.error.any(), name
+@pytest.mark.parametrize("row", COMPUTED, ids=named)
+def test_the_error_of_a_result_covers_operands_moved_by_their_errors(row):
+    rng, numbers = np.random.default_rng(0), Bounded(SINGLE, integers_exact=False)
+    parameters = {"y": -2} if row.name == "integer_pow" else {}
+    for sign in (1, -1):
+        values = [sign * rng.uniform(0.1, 2, 200) for _ in range(arity(row))]
+        sizes = [np.abs(x) * rng.choice([0, 1e-6, 1e-3], 200) for x in values]
+        with np.errstate(invalid="ignore"):
+            pair = numbers.apply(row, parameters, *map(Pair, values, sizes))
+            moved = [x + e * rng.choice([-1, 1, 0.3], 200) for x, e in zip(values, sizes, strict=True)]
+            result = row.value(parameters, *moved)
+        finite = np.isfinite(pair.value)
+        assert finite.all() or (sign < 0 and row.name in ("log", "log1p", "sqrt", "rsqrt"))
+        assert (np.abs(result - pair.value)[finite] <= pair.error[finite]).all()
+        assert (pair.error[finite] < 1).all()
 
 
-def test_rationals_refuse_what_is_irrational_by_name():
-    case = usual("sigmoid")[-1]
-    numbers = Exact()
-    arguments = [numbers.constant(x) for x in given(case)]
-    with pytest.raises(Uninterpretable, match="logistic"):
-        evaluate(derive("sigmoid", case.shapes, {}).jaxpr, arguments, numbers)
+@pytest.mark.parametrize("row", [row for row in ROWS if row.kind is Kind.FUNCTION], ids=named)
+def test_a_library_function_may_be_off_by_its_ulps_even_if_its_operand_is_exact(row):
+    numbers = Bounded(SINGLE)
+    pair = numbers.apply(row, {}, numbers.exactly(np.array([0.3, 1.7])))
+    allowance = 2 * row.ulps * SINGLE.unit_roundoff * np.abs(pair.value)
+    assert (pair.error >= allowance).all()
+    assert (pair.error <= 3 * allowance).all()
 
 
-def test_unknown_primitive_is_named():
-    closed = jax.make_jaxpr(lax.lgamma)(jax.ShapeDtypeStruct((2,), np.float32))
+@pytest.mark.parametrize("row", [row for row in ROWS if row.kind is Kind.COMPARISON], ids=named)
+def test_a_comparison_is_undecided_only_within_the_errors(row):
+    numbers = Bounded(SINGLE)
+    a = Pair(np.ones(3), np.full(3, 1e-8))
+    pair = numbers.apply(row, {}, a, numbers.exactly(np.array([1.0, 1.5, 1.0 + 1e-9])))
+    assert list(pair.error) == [True, False, True]
+    assert numbers.undecided == (0 if row.name in ("eq", "ne") else 2)
+
+
+def lgamma_moves(x, e, v):
+    """For x > 0 the derivative of lgamma increases, so that it is steepest at one of the ends."""
+    return e * np.maximum(np.abs(special.digamma(x - e)), np.abs(special.digamma(x + e)))
+
+
+LGAMMA = Primitive("lgamma", Kind.FUNCTION, of(special.gammaln), errors.function(lgamma_moves), ulps=4)
+
+
+def test_a_row_is_all_that_a_new_primitive_needs(monkeypatch):
+    closed = jax.make_jaxpr(lambda x: lax.lgamma(x * x))(jax.ShapeDtypeStruct((50,), np.float32))
+    x = np.linspace(0.5, 5, 50).astype(np.float32)
+    numbers = Bounded(SINGLE)
     with pytest.raises(Uninterpretable, match="lgamma"):
-        evaluate(closed, [np.ones(2)], Floating())
+        evaluate(closed, [numbers.exactly(x)], numbers)
+
+    monkeypatch.setitem(PRIMITIVES, "lgamma", LGAMMA)
+    (pair,) = evaluate(closed, [numbers.exactly(x)], numbers)
+    (value,) = evaluate(closed, [x.astype(np.float64)], Floating())
+    in_single = special.gammaln(x * x)
+    assert in_single.dtype == np.float32
+    for i, y in enumerate(x):
+        truth = mpmath.loggamma(mpmath.mpf(float(y)) ** 2)
+        assert value[i] == pair.value[i] == pytest.approx(float(truth), rel=1e-12, abs=1e-12)
+        assert abs(float(in_single[i]) - float(truth)) <= pair.error[i] < 1e-4
+    assert (in_single != value).any()
+    with pytest.raises(Uninterpretable, match="lgamma"):
+        evaluate(closed, [Exact().constant(x)], Exact())
 
 
-def test_primitive_without_error_rule_is_named(monkeypatch):
-    from oracle.truth import interpreter
-
-    monkeypatch.setitem(interpreter.VALUES, "lgamma", lambda p, x: x)
+def test_a_primitive_without_an_error_rule_is_named(monkeypatch):
+    monkeypatch.setitem(PRIMITIVES, "lgamma", Primitive("lgamma", Kind.FUNCTION, of(special.gammaln), ulps=4))
     closed = jax.make_jaxpr(lax.lgamma)(jax.ShapeDtypeStruct((2,), np.float32))
     numbers = Bounded(SINGLE)
-    with pytest.raises(Uninterpretable, match="rounding analysis has no rule for the primitive 'lgamma'"):
+    with pytest.raises(Uninterpretable, match="lgamma"):
         evaluate(closed, [numbers.exactly(np.ones(2))], numbers)
-
-
-# -- the bound, against 200-bit arithmetic ----------------------------------------------------------------------------
-
-
-class Wide:
-    """200-bit arithmetic by mpmath, for the interpreter: the truth that the bound is measured against."""
-
-    def constant(self, value):
-        value = np.asarray(value)
-        if value.dtype.kind != "f":
-            return value
-        out = np.empty(value.shape, object)
-        for i in np.ndindex(value.shape):
-            out[i] = mpmath.mpf(float(value[i]))
-        return out
-
-    def apply(self, primitive, parameters, *operands):
-        from oracle.truth.interpreter import VALUES
-
-        scalar = {
-            "exp": mpmath.exp, "expm1": mpmath.expm1, "log": mpmath.log, "log1p": mpmath.log1p, "tanh": mpmath.tanh,
-            "erf": mpmath.erf, "sqrt": mpmath.sqrt, "rsqrt": lambda x: 1 / mpmath.sqrt(x),
-            "logistic": lambda x: 1 / (1 + mpmath.exp(-x)), "exp_neg_sq": lambda x: mpmath.exp(-x * x),
-        }.get(primitive)  # fmt: skip
-        if scalar is not None:
-            return np.asarray(np.frompyfunc(scalar, 1, 1)(operands[0]), object)
-        if primitive == "convert_element_type":
-            return self.constant(np.asarray(operands[0], float)) if operands[0].dtype != object else operands[0]
-        return np.asarray(VALUES[primitive](parameters, *operands))
-
-
-class AnyOrder(Floating):
-    """Arithmetic of one dtype, with the terms of every sum in an order of its own."""
-
-    def __init__(self, dtype, rng):
-        super().__init__(dtype)
-        self.rng = rng
-
-    def apply(self, primitive, parameters, *operands):
-        if primitive == "reduce_sum":
-            (x,) = operands
-            axes = tuple(parameters["axes"])
-            kept = [a for a in range(x.ndim) if a not in axes]
-            shape = [x.shape[a] for a in kept]
-            return self.summed(x.transpose(*kept, *axes).reshape(*shape, -1))
-        if primitive == "dot_general":
-            from oracle.truth.interpreter import split_axes
-
-            left, right, shape = split_axes(parameters, *operands)
-            products = (left[:, :, None, :] * right.swapaxes(1, 2)[:, None, :, :]).astype(self.dtype)
-            return self.summed(products).reshape(shape)
-        result = super().apply(primitive, parameters, *operands)
-        return result.astype(self.dtype) if result.dtype.kind == "f" else result
-
-    def summed(self, terms):
-        total = np.zeros(terms.shape[:-1], self.dtype)
-        for i in self.rng.permutation(terms.shape[-1]):
-            total = (total + terms[..., i]).astype(self.dtype)
-        return total
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-@pytest.mark.parametrize("layer", LAYERS)
-def test_error_in_any_order_of_summation_stays_below_the_bound(layer, dtype):
-    mpmath.mp.prec = 200
-    rng = np.random.default_rng(1)
-    shifted = [Case(layer, dtype, c.shapes, c.configuration, "shifted") for c in usual(layer, dtype)[-1:]]
-    for case, order in itertools.product(sorted(usual(layer, dtype), key=lambda c: c.size)[:6] + shifted, range(3)):
-        derivation = derive(case.layer, case.shapes, case.configuration)
-        wide, numbers = Wide(), Bounded(Precision.of(numpy_dtype(dtype)))
-        bounds = evaluate(derivation.jaxpr, [numbers.exactly(x) for x in given(case)], numbers)
-        if not all(np.isfinite(pair.value).all() for pair in bounds):
-            continue  # a mean over no label at all: 0 / 0
-        exact = evaluate(derivation.jaxpr, [wide.constant(x) for x in given(case)], wide)
-        arithmetic = AnyOrder(numpy_dtype(dtype), np.random.default_rng((order, rng.integers(1 << 30))))
-        got = evaluate(derivation.jaxpr, given(case), arithmetic)
-        for truth, pair, value in zip(exact, bounds, got, strict=True):
-            for i in np.ndindex(truth.shape):
-                if np.isfinite(pair.error[i]):
-                    assert np.isfinite(value[i]), (case, i)
-                    miss = abs(mpmath.mpf(float(value[i])) - truth[i])
-                    assert miss <= pair.error[i], (case, i, float(miss), pair.error[i])
-
-
-def test_undecided_comparisons_are_counted_and_either_branch_is_within_the_bound():
-    closed = jax.make_jaxpr(lambda x, y: lax.select(lax.lt(x * 3.0, y), x, -x))(
-        *[jax.ShapeDtypeStruct((), np.float32)] * 2
-    )
-    numbers = Bounded(SINGLE)
-    x = np.float32(0.1)
-    (pair,) = evaluate(closed, [numbers.exactly(np.asarray(v)) for v in (x, x * np.float32(3))], numbers)
-    assert numbers.undecided == 1
-    assert pair.error >= 2 * x - 1e-6
-
-
-def test_overflow_is_allowed_where_the_truth_leaves_the_range():
-    closed = jax.make_jaxpr(lambda x: x * x)(jax.ShapeDtypeStruct((2,), np.float32))
-    numbers = Bounded(SINGLE)
-    (pair,) = evaluate(closed, [numbers.exactly(np.array([1e30, 1e10]))], numbers)
-    assert np.isinf(pair.error[0])
-    assert np.isfinite(pair.error[1])
-
-
-def test_extended_precision_erf():
-    mpmath.mp.prec = 200
-    x = np.linspace(-8, 8, 101).astype(np.longdouble)
-    (got,) = evaluate(jax.make_jaxpr(lax.erf)(jax.ShapeDtypeStruct(x.shape, np.float32)), [x], Floating(np.longdouble))
-    for a, b in zip(x, got, strict=True):
-        assert abs(mpmath.erf(mpmath.mpf(float(a))) - mpmath.mpf(float(b))) <= 2e-16
-    assert np.isnan(
-        evaluate(
-            jax.make_jaxpr(lax.erf)(jax.ShapeDtypeStruct((1,), np.float32)),
-            [np.full(1, np.nan, np.longdouble)],
-            Floating(np.longdouble),
-        )[0][0]
-    )
-
-
-def test_a_sum_of_sums_is_bounded_as_one_sum_in_any_order():
-    """A convolution's dx is a scatter of products; added up one after the other its terms round more often."""
-
-    def function(x, w):
-        return jnp.sum(x @ w) + x[0, 0]
-
-    x, w = np.array([[1 / 3, 2 / 3]]), np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
-    with jax.enable_x64(True):
-        jaxpr = jax.make_jaxpr(function)(x, w)
-    numbers = Bounded(SINGLE)
-    (y,) = evaluate(jaxpr, [numbers.exactly(x), numbers.exactly(w)], numbers)
-    terms = (x.T * w).sum() + x[0, 0]
-    u = SINGLE.unit_roundoff
-    assert y.error == pytest.approx(6 * u * terms + u * (x.T * w).sum(), rel=1e-6)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from oracle.run.executors.cluster import Dask
 from oracle.run.executors.processes import Processes
-from oracle.run.executors.worker import ExecutorError, prepare, worker_environment
+from oracle.run.executors.worker import ExecutorError, Offers, prepare, worker_environment
 from oracle.trial.trial import Outcome, Task
 
 
@@ -47,4 +47,4 @@ def executor(kind: str, jobs: int, scheduler: str | None) -> Iterator[Executor]:
         chosen.close()
 
 
-__all__ = ["EXECUTORS", "Executor", "ExecutorError", "executor", "prepare"]
+__all__ = ["EXECUTORS", "Executor", "ExecutorError", "Offers", "executor", "prepare"]

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 from hypothesis.errors import HypothesisDeprecationWarning
 
-from oracle.targets.messages import Limits, Offer
+from oracle.targets.find import TargetError
+from oracle.targets.messages import CannotLoad, Limits, Offer
 from oracle.targets.process import TargetProcess
 
 
@@ -21,15 +22,27 @@ class ExecutorError(Exception):
     """Work that cannot be done. The message is one line for the user."""
 
 
-def prepare(targets: Sequence[str], limits: Limits) -> tuple[dict[str, Offer], tuple[str, ...]]:
-    """Return what each target offers, and the devices that JAX sees. Raises TargetError if one cannot be loaded."""
-    offers: dict[str, Offer] = {}
+Offers = dict[str, Offer | CannotLoad]
+
+
+def prepare(targets: Sequence[str], limits: Limits) -> tuple[Offers, tuple[str, ...]]:
+    """Return what each target offers or why it cannot be loaded, and the devices that JAX sees.
+
+    Raises TargetError if none can be loaded.
+    """
+    offers: Offers = {}
     devices: tuple[str, ...] = ()
     for target in targets:
         process = TargetProcess(target, limits)
-        offers[target] = process.offer()
-        devices = devices or process.devices()
-        process.close()
+        try:
+            offers[target] = process.offer()
+            devices = devices or process.devices()
+        except TargetError as error:
+            offers[target] = CannotLoad(str(error))
+            if len(targets) == 1:
+                raise
+        finally:
+            process.close()
     return offers, devices
 
 

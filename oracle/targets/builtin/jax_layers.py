@@ -1,4 +1,4 @@
-"""JAX's own layers with JAX's own gradients, where ``jax.nn`` and ``jax.lax`` have them."""
+"""JAX's layers with JAX's own gradients. What ``jax.nn`` and ``jax.lax`` do not have is built from their parts."""
 
 from __future__ import annotations
 
@@ -11,33 +11,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from oracle.targets.builtin.differentiate import first_of, layer_of, without_gradient
 from oracle.targets.builtin.residual import residual
 
 
 def differentiated(forward: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """The layer as value and pullback by ``jax.vjp``, in the arrays that are given and take a gradient."""
+    """Return the layer of a forward function, with its pullback by ``jax.vjp``.
 
-    def layer(*arrays: Any, **configuration: Any) -> tuple[Any, Callable[[Any], Any]]:
-        wanted = [i for i, x in enumerate(arrays) if x is not None and i not in no_gradient]
+    Arrays that are not given, and those at the places ``no_gradient``, get no gradient.
+    """
+    return layer_of(forward, no_gradient, _vjp)
 
-        def of_wanted(*chosen: Any) -> Any:
-            full = list(arrays)
-            for i, x in zip(wanted, chosen, strict=True):
-                full[i] = x
-            value = forward(*full, **configuration)
-            return (value[0], value) if isinstance(value, tuple) else (value, value)
 
-        _, vjp, value = jax.vjp(of_wanted, *(arrays[i] for i in wanted), has_aux=True)
+def _vjp(function: Callable[..., Any], *arrays: Any) -> tuple[Any, Callable[[Any], Any]]:
+    def with_value(*given: Any) -> tuple[Any, Any]:
+        value = function(*given)
+        return first_of(value), value
 
-        def pullback(dy: Any) -> tuple[Any, ...]:
-            cotangents: list[Any] = [None] * len(arrays)
-            for i, dx in zip(wanted, vjp(dy), strict=True):
-                cotangents[i] = dx
-            return tuple(cotangents)
-
-        return value, pullback
-
-    return layer
+    _, pullback, value = jax.vjp(with_value, *arrays, has_aux=True)
+    return value, pullback
 
 
 def _refuse(wrong: bool, message: str) -> None:
@@ -101,7 +93,9 @@ def _conv_transpose(
     channels, filters, *kernel = w.shape
     _refuse(x.shape[1] != channels, "x and w differ in channels")
     strides, dilations, extra = _axes(stride, rank), _axes(dilation, rank), _axes(output_padding, rank)
-    _refuse(any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)), "output_padding too large")
+    _refuse(
+        any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)), "output_padding is too large"
+    )
     w = w.reshape(groups, channels // groups, filters, *kernel).swapaxes(1, 2)
     w = jnp.flip(w.reshape(groups * filters, channels // groups, *kernel), range(2, 2 + rank))
     reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
@@ -119,7 +113,7 @@ conv_transpose1d = conv_transpose2d = conv_transpose3d = differentiated(_conv_tr
 
 
 def _pool_options(x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool) -> tuple[Any, Any, Any, Any]:
-    """The window, stride and padding for lax.reduce_window, and the padding without what ceil_mode adds to it."""
+    """Return the window, stride and padding for lax.reduce_window, and the padding before ceil_mode adds to it."""
     rank = x.ndim - 2
     kernel = _axes(kernel_size, rank)
     strides = kernel if stride is None else _axes(stride, rank)
@@ -217,7 +211,7 @@ def _batch_norm(
         x_hat = (x - running_mean.reshape(shape)) * lax.rsqrt(running_var.reshape(shape) + eps)
         return _scaled(x_hat, gamma, beta, shape), running_mean, running_var
     count = x.size // x.shape[1]
-    _refuse(count == 1, "training needs more than one value a channel")
+    _refuse(count == 1, "training needs more than one value per channel")
     y = _scaled(jax.nn.standardize(x, axes, epsilon=eps), gamma, beta, _channel(x))
     if running_mean is not None and count:
         running_mean = (1 - momentum) * running_mean + momentum * x.mean(axes)
@@ -231,7 +225,7 @@ def _rms_norm(x: Any, gamma: Any = None, *, normalized_ndim=1, eps=1e-5) -> Any:
     return _scaled(x * lax.rsqrt(mean_square + eps), gamma, None, x.shape[x.ndim - normalized_ndim :])
 
 
-batch_norm, rms_norm = differentiated(_batch_norm, no_gradient=(3, 4)), differentiated(_rms_norm)
+batch_norm, rms_norm = differentiated(_batch_norm, without_gradient("batch_norm")), differentiated(_rms_norm)
 layer_norm, group_norm = differentiated(_layer_norm), differentiated(_group_norm)
 instance_norm = differentiated(_instance_norm)
 
@@ -290,18 +284,21 @@ def _dropout(x: Any, mask: Any, *, p=0.5) -> Any:
     return x * mask / (1 - p)
 
 
-cross_entropy = differentiated(_cross_entropy, no_gradient=(1, 2))
-binary_cross_entropy = differentiated(_binary_cross_entropy, no_gradient=(1,))
+cross_entropy = differentiated(_cross_entropy, without_gradient("cross_entropy"))
+binary_cross_entropy = differentiated(_binary_cross_entropy, without_gradient("binary_cross_entropy"))
 mse_loss = differentiated(_mse_loss)
 l2_penalty = differentiated(lambda w, *, weight=1.0: 0.5 * weight * (w * w).sum())
-dropout = differentiated(_dropout, no_gradient=(1,))
+dropout = differentiated(_dropout, without_gradient("dropout"))
 
 # -- shape ------------------------------------------------------------------------------------------------------------
 
 
 def _pad(x: Any, *, padding, mode="constant") -> Any:
     edges = [(0, 0), (0, 0), *_pairs(padding, x.ndim - 2)]
-    _refuse(mode == "reflect" and any(max(e) >= n for e, n in zip(edges, x.shape, strict=True) if max(e)), "too large")
+    _refuse(
+        mode == "reflect" and any(max(e) >= n for e, n in zip(edges, x.shape, strict=True) if max(e)),
+        "the padding is too large",
+    )
     return jnp.pad(x, edges, mode={"replicate": "edge", "circular": "wrap"}.get(mode, mode))
 
 
@@ -324,6 +321,10 @@ def _conv_bn_relu(x: Any, w: Any, b: Any = None, *norm: Any, **configuration: An
 
 affine_relu = differentiated(lambda x, w, b=None: jax.nn.relu(_affine(x, w, b)))
 conv_relu_pool = differentiated(_conv_relu_pool)
-conv_bn_relu = differentiated(_conv_bn_relu, no_gradient=(5, 6))
-residual_block = differentiated(*residual(2, 0, _conv, _batch_norm, jax.nn.relu))
-bottleneck_block = differentiated(*residual(3, 1, _conv, _batch_norm, jax.nn.relu))
+conv_bn_relu = differentiated(_conv_bn_relu, without_gradient("conv_bn_relu"))
+residual_block = differentiated(
+    residual("residual_block", "1", _conv, _batch_norm, jax.nn.relu), without_gradient("residual_block")
+)
+bottleneck_block = differentiated(
+    residual("bottleneck_block", "2", _conv, _batch_norm, jax.nn.relu), without_gradient("bottleneck_block")
+)

@@ -1,40 +1,50 @@
-"""The residual blocks of a target, from its own convolution, batch normalisation and ReLU."""
+"""The residual blocks of a target, built from its own convolution, batch normalisation and ReLU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from oracle.layers import LAYERS
+
 Forward = Callable[..., Any]
+SHORTCUT = "_shortcut"
 
 
-def residual(
-    kernels: int, strided: int, convolve: Forward, batch_norm: Forward, relu: Forward
-) -> tuple[Forward, tuple[int, ...]]:
-    """A block of so many kernels, of which one strides, and the places of the arrays that take no gradient.
+def residual(name: str, strided: str, convolve: Forward, batch_norm: Forward, relu: Forward) -> Forward:
+    """Return the forward function of a residual block.
 
-    Arrays are x, the kernels, gamma and beta of each, the shortcut's kernel, gamma and beta, and the running statistics.
-    ``convolve(x, w, stride=, padding=)``; ``batch_norm(x, gamma, beta, running_mean, running_var, **options)`` gives y and
-    the new statistics.
+    A block has parts: a convolution and the normalisation after it. The arrays of a part have the same suffix, so the names
+    of the layer's arrays say which parts there are. The part ``strided`` and the shortcut have the stride of the block.
+
+    - ``convolve(x, w, stride=, padding=)`` returns y.
+    - ``batch_norm(x, gamma, beta, running_mean, running_var, **options)`` returns y and the new statistics.
     """
+    names = LAYERS[name].arrays
+    parts = [array.removeprefix("w") for array in names if array.startswith("w")]
+    parts.remove(SHORTCUT)
 
-    def forward(x: Any, *arrays: Any, stride: Any = 1, **options: Any) -> Any:
-        arrays += (None,) * (5 * kernels + 5 - len(arrays))
-        weights, norms = arrays[:kernels], arrays[kernels : 3 * kernels]
-        shortcut, running = arrays[3 * kernels : 3 * kernels + 3], arrays[3 * kernels + 3 :]
-        h, new = x, []
-        for i, w in enumerate(weights):
-            a = convolve(h, w, stride=stride if i == strided else 1, padding=w.shape[-1] // 2)
-            h, *own = batch_norm(a, *norms[2 * i : 2 * i + 2], *running[2 * i : 2 * i + 2], **options)
-            h = relu(h) if i < kernels - 1 else h
-            new += own
-        by, own = x, [None, None]
-        if shortcut[0] is not None:
-            a = convolve(x, shortcut[0], stride=stride, padding=0)
-            by, *own = batch_norm(a, *shortcut[1:], *running[-2:], **options)
+    def forward(*arrays: Any, stride: Any = 1, **options: Any) -> Any:
+        given: dict[str, Any] = dict.fromkeys(names) | dict(zip(names, arrays, strict=False))
+        statistics: list[Any] = []
+
+        def convolved(h: Any, part: str) -> Any:
+            w, *norm = (given[array + part] for array in ("w", "gamma", "beta", "running_mean", "running_var"))
+            a = convolve(h, w, stride=stride if part in (strided, SHORTCUT) else 1, padding=w.shape[-1] // 2)
+            y, *new = batch_norm(a, *norm, **options)
+            statistics.extend(new)
+            return y
+
+        h = given["x"]
+        for part in parts:
+            h = convolved(h if part == parts[0] else relu(h), part)
+        if given["w" + SHORTCUT] is None:
+            by = given["x"]
+            statistics.extend([None, None])
+        else:
+            by = convolved(given["x"], SHORTCUT)
         if by.shape != h.shape:
-            raise ValueError("the shortcut would be broadcast")
-        return (relu(h + by), *new, *own)
+            raise ValueError("the block and its shortcut differ in shape")
+        return (relu(h + by), *statistics)
 
-    first_statistic = 1 + 3 * kernels + 3
-    return forward, tuple(range(first_statistic, first_statistic + 2 * kernels + 2))
+    return forward

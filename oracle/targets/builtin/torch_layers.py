@@ -1,7 +1,7 @@
 """PyTorch's layers with PyTorch's autograd.
 
-Where PyTorch refuses by its own rules what the mathematics allows (one spatial element in instance_norm, say), the
-configuration is reported as not implemented.
+PyTorch refuses some configurations that the mathematics allows, for example one spatial element in instance_norm. These
+are reported as not implemented.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from oracle.targets.builtin.differentiate import first_of, layer_of, without_gradient
 from oracle.targets.builtin.residual import residual
 
 DEVICE = torch.device("cpu")
 
 
 def use_device(name: str | None) -> str:
-    """Run on a device (cpu, gpu, or PyTorch's own name) from here on, by default on its accelerator; gives its name.
+    """Run all layers on a device from now on, by default on PyTorch's accelerator. Return the name of the device.
 
-    Raises LookupError where PyTorch has no such device.
+    The name is cpu, gpu, or PyTorch's own name. Raise LookupError if PyTorch has no such device.
     """
     global DEVICE
     wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name is None else name.replace("gpu", "cuda")
@@ -35,7 +36,7 @@ def use_device(name: str | None) -> str:
 
 
 def _tensor(x: np.ndarray) -> torch.Tensor:
-    """A tensor over x's own memory and strides, where PyTorch can express them; on another device, a copy."""
+    """Return a tensor that shares the memory of x if PyTorch can express its strides. On another device, return a copy."""
     if any(stride < 0 for stride in x.strides):
         x = x.copy()
     if x.dtype == ml_dtypes.bfloat16:
@@ -49,29 +50,29 @@ def _array(x: torch.Tensor) -> np.ndarray:
 
 
 def differentiated(forward: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """The layer as value and pullback by autograd, in the arrays that are given and take a gradient."""
+    """Return the layer of a forward function of tensors, with its pullback by PyTorch's autograd.
 
-    def layer(*arrays: np.ndarray | None, **configuration: Any) -> tuple[Any, Callable[[Any], Any]]:
-        tensors = [None if x is None else _tensor(x) for x in arrays]
-        wanted = [i for i, t in enumerate(tensors) if t is not None and i not in no_gradient]
-        for i in wanted:
-            tensors[i] = tensors[i].detach().requires_grad_(True)  # type: ignore[union-attr]
-        value = forward(*tensors, **configuration)
-        first = value[0] if isinstance(value, tuple) else value
+    Arrays that are not given, and those at the places ``no_gradient``, get no gradient.
+    """
 
-        def pullback(dy: np.ndarray) -> tuple[Any, ...]:
-            inputs = [t for i in wanted if (t := tensors[i]) is not None]
-            gradients = torch.autograd.grad(first, inputs, _tensor(dy), retain_graph=True, allow_unused=True)
-            cotangents: list[Any] = [None] * len(arrays)
-            for i, t, g in zip(wanted, inputs, gradients, strict=True):
-                cotangents[i] = _array(torch.zeros_like(t) if g is None else g)
-            return tuple(cotangents)
+    def of_tensors(*arrays: Any, **configuration: Any) -> Any:
+        tensors = [x if x is None or isinstance(x, torch.Tensor) else _tensor(x) for x in arrays]
+        return forward(*tensors, **configuration)
 
-        if isinstance(value, tuple):
-            return tuple(None if y is None else _array(y) for y in value), pullback
-        return _array(value), pullback
+    return layer_of(of_tensors, no_gradient, _vjp)
 
-    return layer
+
+def _vjp(function: Callable[..., Any], *arrays: np.ndarray) -> tuple[Any, Callable[[np.ndarray], list[np.ndarray]]]:
+    tensors = [_tensor(x).detach().requires_grad_(True) for x in arrays]
+    value = function(*tensors)
+
+    def pullback(dy: np.ndarray) -> list[np.ndarray]:
+        found = torch.autograd.grad(first_of(value), tensors, _tensor(dy), retain_graph=True, allow_unused=True)
+        return [_array(torch.zeros_like(t) if g is None else g) for t, g in zip(tensors, found, strict=True)]
+
+    if isinstance(value, tuple):
+        return tuple(None if y is None else _array(y) for y in value), pullback
+    return _array(value), pullback
 
 
 def _refused_by_torch(wrong: bool, why: str) -> None:
@@ -86,9 +87,16 @@ linear = differentiated(F.linear)
 # -- convolution and pooling ------------------------------------------------------------------------------------------
 
 
+def _has_pairs(padding: Any) -> bool:
+    return isinstance(padding, (tuple, list)) and any(isinstance(p, (tuple, list)) for p in padding)
+
+
 def _padded(x: Any, padding: Any, fill: float) -> tuple[Any, Any]:
-    """PyTorch's layers pad alike on both sides; unequal pairs are padded beforehand, with its own pad."""
-    if not isinstance(padding, (tuple, list)) or not any(isinstance(p, (tuple, list)) for p in padding):
+    """Return x and the padding that PyTorch's layer still has to add.
+
+    PyTorch's layers pad both sides equally. If the sides differ, x is padded here, with PyTorch's own pad.
+    """
+    if not _has_pairs(padding):
         return x, padding
     if all(before == after for before, after in padding):
         return x, tuple(before for before, _ in padding)
@@ -105,7 +113,7 @@ def _conv(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _conv_transpose(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, w: Any, b: Any = None, *, padding: Any = 0, **configuration: Any) -> Any:
-        if not isinstance(padding, (tuple, list)) or not any(isinstance(p, (tuple, list)) for p in padding):
+        if not _has_pairs(padding):
             return function(x, w, b, padding=padding, **configuration)
         y = function(x, w, b, padding=0, **configuration)
         return F.pad(y, [-n for pair in reversed(padding) for n in pair])
@@ -115,7 +123,7 @@ def _conv_transpose(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _max_pool(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, *, kernel_size: Any, padding: Any = 0, **configuration: Any) -> Any:
-        if isinstance(padding, tuple) and any(isinstance(p, tuple) for p in padding) and configuration.get("ceil_mode"):
+        if _has_pairs(padding) and configuration.get("ceil_mode"):
             raise NotImplementedError("PyTorch has no pooling with unequal padding and ceil_mode")
         x, padding = _padded(x, padding, -np.inf)
         return function(x, kernel_size, padding=padding, **configuration)
@@ -125,7 +133,7 @@ def _max_pool(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _avg_pool(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, *, kernel_size: Any, padding: Any = 0, **configuration: Any) -> Any:
-        if isinstance(padding, tuple) and any(isinstance(p, tuple) for p in padding):
+        if _has_pairs(padding):
             raise NotImplementedError("PyTorch has no average pooling with unequal padding")
         return function(x, kernel_size, padding=padding, **configuration)
 
@@ -183,7 +191,7 @@ def _rms_norm(x: Any, gamma: Any = None, *, normalized_ndim: int = 1, eps: float
     return F.rms_norm(x, x.shape[x.ndim - normalized_ndim :], gamma, eps)
 
 
-batch_norm = differentiated(_batch_norm, no_gradient=(3, 4))
+batch_norm = differentiated(_batch_norm, without_gradient("batch_norm"))
 layer_norm, group_norm = differentiated(_layer_norm), differentiated(_group_norm)
 instance_norm, rms_norm = differentiated(_instance_norm), differentiated(_rms_norm)
 
@@ -201,13 +209,13 @@ identity = differentiated(lambda x: x.clone())
 softmax = differentiated(lambda x, *, axis=-1: F.softmax(x, axis))
 log_softmax = differentiated(lambda x, *, axis=-1: F.log_softmax(x, axis))
 
-cross_entropy = differentiated(F.cross_entropy, no_gradient=(1, 2))
-binary_cross_entropy = differentiated(F.binary_cross_entropy, no_gradient=(1,))
+cross_entropy = differentiated(F.cross_entropy, without_gradient("cross_entropy"))
+binary_cross_entropy = differentiated(F.binary_cross_entropy, without_gradient("binary_cross_entropy"))
 
 
 def _mse_loss(prediction: Any, target: Any, *, reduction: str = "mean") -> Any:
     if prediction.shape != target.shape:
-        raise ValueError("PyTorch broadcasts here, with a warning")
+        raise ValueError("prediction and target differ in shape, and PyTorch would broadcast")
     return F.mse_loss(prediction, target, reduction=reduction)
 
 
@@ -221,7 +229,7 @@ def _dropout(x: Any, mask: Any, *, p: float = 0.5) -> Any:
     return x * mask / (1 - p)
 
 
-dropout = differentiated(_dropout, no_gradient=(1,))
+dropout = differentiated(_dropout, without_gradient("dropout"))
 
 
 def _pad(x: Any, *, padding: Any, mode: str = "constant") -> Any:
@@ -253,6 +261,10 @@ def _conv_bn_relu(x: Any, w: Any, b: Any = None, *norm: Any, **configuration: An
 
 affine_relu = differentiated(lambda x, w, b=None: F.relu(F.linear(x.flatten(1), w.T, b)))
 conv_relu_pool = differentiated(_conv_relu_pool)
-conv_bn_relu = differentiated(_conv_bn_relu, no_gradient=(5, 6))
-residual_block = differentiated(*residual(2, 0, F.conv2d, _batch_norm, F.relu))
-bottleneck_block = differentiated(*residual(3, 1, F.conv2d, _batch_norm, F.relu))
+conv_bn_relu = differentiated(_conv_bn_relu, without_gradient("conv_bn_relu"))
+residual_block = differentiated(
+    residual("residual_block", "1", F.conv2d, _batch_norm, F.relu), without_gradient("residual_block")
+)
+bottleneck_block = differentiated(
+    residual("bottleneck_block", "2", F.conv2d, _batch_norm, F.relu), without_gradient("bottleneck_block")
+)

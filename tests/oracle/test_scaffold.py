@@ -1,4 +1,4 @@
-"""From nothing to a verdict: ``backproof new``, ``backproof replay``, and ``assert_conforms`` in one's own tests."""
+"""From nothing to a verdict: ``backproof new``, ``backproof replay``, and ``assert_conforms`` in a test of your own."""
 
 import json
 import subprocess
@@ -36,6 +36,13 @@ def test_new_can_write_every_layer():
     y, pullback = members["conv2d"](np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), stride=1)
     assert len(pullback(y)) == 3
     assert set(LAYERS) <= set(members)
+    for layer in LAYERS.values():
+        listed = [line.strip() for line in members[layer.name].__doc__.splitlines()]
+        for array in layer.signature.arrays:
+            (line,) = (line for line in listed if line.startswith(f"{array.name}: "))
+            assert array.shape in line and line.endswith("optional") == array.optional
+    assert "labels: (N, *S), integers from 0 to K - 1" in members["cross_entropy"].__doc__
+    assert "value: y (N, F, *O:2)" in members["conv2d"].__doc__
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,7 @@ def test_assert_conforms_refuses(options, message):
 
 
 def test_a_crash_and_a_hang_are_replayed(tmp_path):
-    """In a process of their own: the command says what became of it."""
+    """They run in a process of their own, and the command says what happened to it."""
     source = "import os, time\n\ndef relu(x):\n    os._exit(7)\n\ndef tanh(x):\n    time.sleep(100)\n"
     (tmp_path / "mine.py").write_text(source)
     quick = ("--layers", "relu,tanh", "--dtype", "float32", "--examples", "5", "--timeout", "1")

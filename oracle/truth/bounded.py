@@ -1,0 +1,75 @@
+"""The number system of pairs: a value, and a bound of the error that a target may have in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from oracle.truth.interpreter import Floating
+from oracle.truth.primitives import Kind, Primitive
+from oracle.truth.rounding import ROUNDINGS, Pair, Precision, Rounding, Terms, whole
+from oracle.truth.values import Uninterpretable
+
+
+class Bounded(Rounding):
+    """Pairs for a target of a given precision; values in float64, or in extended precision for a float64 target."""
+
+    def __init__(self, precision: Precision, integers_exact: bool = True) -> None:
+        super().__init__(precision, integers_exact)
+        self.values = Floating(np.longdouble if precision.bits > 30 else np.float64)
+
+    def exactly(self, x: np.ndarray) -> Pair:
+        """Return the pair of an input, which the target holds exactly."""
+        value = x if x.dtype.kind in "iub" else x.astype(self.values.dtype)
+        return Pair(value, np.zeros(value.shape, bool if value.dtype == bool else np.float64))
+
+    def constant(self, value: np.ndarray) -> Pair:
+        """Return the pair of a constant of the mathematics; the target may have to round it."""
+        pair = self.exactly(value)
+        if value.dtype.kind != "f" or not np.isfinite(value).all():
+            return pair
+        u, tiny = self.precision.unit_roundoff, self.precision.smallest_normal
+        small = whole(value) & (np.abs(value) <= 2.0**self.precision.bits)
+        scaled = np.frexp(value)[0] * 2.0**self.precision.bits  # an integer if the constant is representable
+        return Pair(pair.value, np.where(small | whole(scaled), 0.0, u * np.abs(value) + tiny))
+
+    def apply(self, primitive: Primitive, parameters: dict[str, Any], *operands: Pair) -> Pair:
+        """Return the primitive's value and its error."""
+        value = np.asarray(self.values.apply(primitive, parameters, *(x.value for x in operands)))
+        if primitive.kind is Kind.STRUCTURE:
+            return _rearranged(value, primitive, parameters, operands)
+        if primitive.kind is Kind.COUNT or value.dtype.kind in "iu":
+            return self.exactly(value)
+        terms = None if primitive.terms is None else primitive.terms(self, parameters, *operands)
+        if terms is not None:
+            error = self.sum_of(terms, *operands)
+            return Pair(value, self.within_range(value, error, operands), terms)
+        if primitive.error is None:
+            raise Uninterpretable(f"the rounding analysis has no rule for the primitive {primitive.name!r}")
+        error = primitive.error(self, parameters, value, *operands)
+        if primitive.kind is Kind.COMPARISON or primitive.kind is Kind.LOGIC:
+            return Pair(value, error)
+        if primitive.ulps:
+            error = error + self.library(value, primitive.ulps)
+        # The errors of the operands are themselves off: a target rounds what it has rounded before.
+        error = np.asarray(error, np.float64) * (1 + ROUNDINGS * self.precision.unit_roundoff)
+        return Pair(value, self.within_range(value, error, operands))
+
+
+def _rearranged(
+    value: np.ndarray, primitive: Primitive, parameters: dict[str, Any], operands: tuple[Pair, ...]
+) -> Pair:
+    """Move the errors and the terms as the values were moved."""
+    moved = operands[: primitive.moved]
+    indices = [x.value for x in operands[len(moved) :]]
+
+    def move(*xs: np.ndarray) -> np.ndarray:
+        return primitive.value(parameters, *xs, *indices)
+
+    error = move(*(x.error for x in moved))
+    if all(x.terms is None for x in moved):
+        return Pair(value, error)
+    parts = [x.as_terms() for x in moved]
+    terms = Terms(move(*(t.count for t in parts)), move(*(t.size for t in parts)), move(*(t.carried for t in parts)))
+    return Pair(value, error, terms)

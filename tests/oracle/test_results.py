@@ -1,0 +1,238 @@
+"""What a run stores: it comes back from JSON as it was, and the figures of its rows add up."""
+
+import json
+import re
+
+import jsonschema
+import numpy as np
+import pytest
+
+from oracle.cases import Case, Memory, Subject, Values
+from oracle.results import (
+    Array,
+    Discrepancy,
+    Environment,
+    Results,
+    ResultsError,
+    Trial,
+    Worst,
+    listed,
+    load,
+    schema,
+    worst_verdict,
+)
+
+SUBJECT = Subject("mine.py", "conv2d", "bfloat16")
+
+
+def discrepancy(**different):
+    given = {
+        "id": "0badcafe",
+        "verdict": "wrong",
+        "check": "gradient",
+        "output": "dx",
+        "message": "dx[0] is 2; expected 1",
+        "configuration": {"stride": (2, 1), "padding": ((1, 2), (0, 1)), "groups": 1},
+        "memory": Memory.CHANNELS_LAST,
+        "values": Values.INFINITE,
+        "arrays": {
+            "x": Array.of(np.array([[[[1.5, np.inf]]]])),
+            "w": Array.of(np.ones((1, 1, 1, 2), np.float32)),
+            "b": None,
+            "dy": Array.of(np.array([[[[np.nan]]]])),
+        },
+        "expected": listed(np.array([[1.0, -np.inf]])),
+        "got": listed(np.array([[np.nan, 2.0]])),
+        "error_over_bound": float("inf"),
+        "diagnosis": "dx is twice what it should be",
+        "reproduce": "print('hello')\n",
+    }
+    return Discrepancy(**(given | different))
+
+
+def results(*trials):
+    environment = Environment(python="3", numpy="2", jax="0", platform="here", devices=["cpu:0 (cpu)"])
+    return Results(backproof="0", started="2026-01-01T00:00:00+00:00", seconds=1.5, seed=7, options={"examples": 9},
+                   environment=environment, trials=list(trials))  # fmt: skip
+
+
+def through_json(tmp_path, *found):
+    """Write a trial with discrepancies to results.json, and load it."""
+    path = tmp_path / "results.json"
+    path.write_text(results(Trial(**SUBJECT._asdict(), verdict="wrong", discrepancies=list(found))).to_json())
+    return load(path)
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_discrepancy_comes_back_with_its_memory_values_and_refusal(tmp_path):
+    before = [
+        discrepancy(),
+        discrepancy(id="1", memory="contiguous", values="ties", check="subgradient"),
+        discrepancy(id="2", verdict="error", check="refusal", output="y", refusal="w has 3 axes"),
+    ]
+    loaded = through_json(tmp_path, *before)
+    after = loaded.trials[0].discrepancies
+    assert [(d.memory, d.values, d.refusal) for d in after] == [
+        (Memory.CHANNELS_LAST, Values.INFINITE, None),
+        (Memory.CONTIGUOUS, Values.TIES, None),
+        (Memory.CHANNELS_LAST, Values.INFINITE, "w has 3 axes"),
+    ]
+    assert all(isinstance(d.memory, Memory) and isinstance(d.values, Values) for d in after)
+    assert [d.model_dump(mode="json") for d in after] == [d.model_dump(mode="json") for d in before]
+
+
+def test_the_case_of_a_stored_discrepancy(tmp_path):
+    """Tuples of a configuration are lists in JSON, and tuples again in the case."""
+    (stored,) = through_json(tmp_path, discrepancy()).trials[0].discrepancies
+    assert stored.configuration == {"stride": [2, 1], "padding": [[1, 2], [0, 1]], "groups": 1}
+    configuration = {"stride": (2, 1), "padding": ((1, 2), (0, 1)), "groups": 1}
+    shapes = ((1, 1, 1, 2), (1, 1, 1, 2), None)
+    assert stored.case(SUBJECT) == Case("conv2d", "bfloat16", shapes, configuration, "infinite", "channels_last")
+    assert isinstance(stored.case(SUBJECT).configuration["padding"][0], tuple)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int64"])
+def test_an_array_comes_back_to_the_last_bit(dtype):
+    numbers = [1, -3, 0] if dtype == "int64" else [0.1, -np.inf, np.nan, -0.0, 6e-8, 1 / 3]
+    x = np.array(numbers).astype(Array(dtype=dtype, shape=[0], data=[]).numpy().dtype).reshape(1, -1)
+    back = Array.model_validate_json(Array.of(x).model_dump_json()).numpy()
+    assert (back.dtype, back.shape, back.tobytes()) == (x.dtype, x.shape, x.tobytes())
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3)])
+def test_an_array_without_axes_or_elements_keeps_its_shape(shape):
+    assert Array.model_validate_json(Array.of(np.zeros(shape)).model_dump_json()).numpy().shape == shape
+
+
+def test_numbers_without_a_json_number_are_strings(tmp_path):
+    through_json(tmp_path, discrepancy())
+
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    stored = json.loads((tmp_path / "results.json").read_text(), parse_constant=refuse)["trials"][0]["discrepancies"][0]
+    assert stored["error_over_bound"] == "Infinity"
+    assert stored["arrays"]["x"]["data"] == [[[[1.5, "Infinity"]]]]
+    assert (stored["expected"], stored["got"]) == ([[1.0, "-Infinity"]], [["NaN", 2.0]])
+
+
+def test_results_follow_their_schema(tmp_path):
+    jsonschema.Draft202012Validator.check_schema(schema())
+    through_json(tmp_path, discrepancy())
+    stored = json.loads((tmp_path / "results.json").read_text())
+    jsonschema.validate(stored, schema())
+    for wrong in ({"memory": "upside down"}, {"values": "odd"}, {"verdict": "fine"}, {"more": 1}):
+        spoiled = json.loads((tmp_path / "results.json").read_text())
+        spoiled["trials"][0]["discrepancies"][0] |= wrong
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(spoiled, schema())
+
+
+def test_another_schema_version_is_refused_with_both_versions(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(json.loads(results().to_json()) | {"schema": 1}))
+    with pytest.raises(ResultsError) as caught:
+        load(path)
+    line = str(caught.value)
+    assert line.startswith(str(path)) and "\n" not in line
+    assert re.findall(r"\d+", line.removeprefix(str(path))) == ["1", "2"]
+
+
+def test_a_file_without_results_is_refused_with_the_place(tmp_path):
+    path = tmp_path / "results.json"
+    spoiled = json.loads(results(Trial(**SUBJECT._asdict(), verdict="conforms")).to_json())
+    spoiled["trials"][0]["verdict"] = "fine"
+    path.write_text(json.dumps(spoiled))
+    with pytest.raises(ResultsError, match=r"trials\.0\.verdict") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_everything_else_comes_back_too(tmp_path):
+    """Compared as objects: there is no tuple and no NaN in it."""
+    worst = Worst(output="y", error_over_bound=0.25)
+    before = results(
+        trial(examples=3, worst=worst), trial(verdict="wrong", discrepancies=[discrepancy(configuration={})])
+    )
+    (tmp_path / "results.json").write_text(before.to_json())
+    assert load(tmp_path / "results.json") == before
+
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+
+
+def trial(target="mine.py", layer="relu", dtype="float32", verdict="conforms", **figures):
+    return Trial(target=target, layer=layer, dtype=dtype, verdict=verdict, **figures)
+
+
+def test_the_figures_of_a_row():
+    found, known = discrepancy(), discrepancy(id="1", known=True)
+    (row,) = results(
+        trial(configurations=3, unsupported=1, worst=Worst(output="y", error_over_bound=0.25), discrepancies=[known]),
+        trial(dtype="float64", verdict="wrong", configurations=4, unsupported=2, discrepancies=[found]),
+        trial(dtype="float16", verdict="inexact", worst=Worst(output="dx", error_over_bound=1.5)),
+    ).rows()
+    assert (row.target, row.layer, row.verdict, row.tried) == ("mine.py", "relu", "wrong", True)
+    assert (row.configurations, row.unsupported, row.worst) == (7, 3, 1.5)
+    assert [d.id for d in row.discrepancies] == ["1", "0badcafe"]
+    assert not row.all_known
+
+
+def test_a_row_in_which_everything_is_known():
+    (row,) = results(trial(verdict="wrong", discrepancies=[discrepancy(known=True)])).rows()
+    assert row.all_known
+    (row,) = results(trial()).rows()
+    assert not row.all_known and row.worst is None
+
+
+@pytest.mark.parametrize(("examples", "tried"), [(0, False), (5, True)])
+def test_a_layer_is_tried_if_the_target_was_asked(examples, tried):
+    (row,) = results(trial(verdict="not_implemented", examples=examples)).rows()
+    assert row.tried is tried
+
+
+def test_rows_come_in_the_order_of_the_run():
+    order = [("b", "tanh"), ("b", "relu"), ("a", "tanh")]
+    trials = [trial(target, layer, dtype) for target, layer in order for dtype in ("float32", "float64")]
+    rows = results(*trials).rows()
+    assert [(row.target, row.layer, len(row.trials)) for row in rows] == [(*place, 2) for place in order]
+
+
+def test_what_counts_leaves_out_what_is_known():
+    mine = trial(verdict="wrong", discrepancies=[discrepancy(), discrepancy(id="1", known=True)])
+    assert [(t.layer, d.id) for t, d in results(mine).failing] == [("relu", "0badcafe")]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "worst"),
+    [
+        (["conforms", "inexact", "wrong", "error"], "wrong"),
+        (["timed_out", "crashed", "inexact"], "crashed"),
+        (["not_implemented", "conforms"], "conforms"),
+        (["not_implemented"], "not_implemented"),
+        ([], "not_implemented"),
+    ],
+)
+def test_the_gravest_verdict(verdicts, worst):
+    assert worst_verdict(verdicts) == worst
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_discrepancy_as_a_person_reads_it():
+    text = discrepancy().text
+    for fact in ("wrong", "gradient of dx", "dx[0] is 2; expected 1", "stride=(2, 1)", "channels_last", "twice", "inf"):
+        assert fact.lower() in text.lower(), fact
+    lines = [line.strip() for line in text.splitlines()]
+    for name, numbers in (("x", "1.5"), ("w", "[[[[1  1]]]]"), ("dy", "NaN")):
+        assert numbers in lines[lines.index(f"{name} =") + 1]
+    assert "b =" not in lines  # not given
+
+
+def test_a_refusal_as_a_person_reads_it():
+    text = discrepancy(check="refusal", output="y", memory="contiguous", refusal="bad", diagnosis=None).text
+    assert "x: shape (1, 1, 1, 2)" in text
+    assert "1.5" not in text and "memory" not in text and "diagnosis" not in text
