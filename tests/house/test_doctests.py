@@ -22,7 +22,7 @@ def parameters():
         yield pytest.param(name, marks=pytest.mark.framework(NEEDS[name])) if name in NEEDS else name
 
 
-@pytest.mark.parametrize("name", parameters())
+@pytest.mark.parametrize("name", list(parameters()))
 def test_examples(name):
     failed, _ = doctest.testmod(importlib.import_module(name))
     assert failed == 0, "the examples that fail are printed above"

@@ -162,8 +162,11 @@ def test_pages_side_by_side_tell_the_runs_apart():
 
 def test_a_page_without_discrepancies_says_so():
     right = results().model_copy(update={"trials": results().trials[1:2]})
-    assert "None: every layer" in html.render([right])
-    assert "None: every layer" not in html.render([results()])
+    assert "There are none: every layer" in html.render([right])
+    assert "There are none" not in html.render([results()])
+    unjudged = results().model_copy(update={"trials": results().trials[3:]})
+    assert "There are none: every layer" not in html.render([unjudged])
+    assert "Not everything was judged" in html.render([unjudged])
 
 
 def test_an_interrupted_run_and_what_no_longer_occurs():
@@ -187,7 +190,7 @@ from reports import html, junit, markdown
 trial = Some(target="mine", layer="relu", dtype="float32", verdict="conforms", seconds=1.0, failing=[], discrepancies=[], note=None)
 row = Some(target="mine", layer="relu", verdict="conforms", tried=True, configurations=3, unsupported=0, worst=0.5, discrepancies=[], all_known=False)
 run = Some(
-    trials=[trial], rows=lambda: [row], failing=[], unmet=[], interrupted=False, started="now", seconds=1.0, seed=0, backproof="0",
+    trials=[trial], rows=lambda: [row], failing=[], shortfalls=[], unmet=[], interrupted=False, started="now", seconds=1.0, seed=0, backproof="0",
     options={"examples": 1, "dtypes": ["float32"]},
     environment=Some(python="3", numpy="2", jax="0", platform="here", devices=["cpu"], ran_on={}, accelerated=False),
 )
