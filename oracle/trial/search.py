@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from unittest import mock
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.database import ExampleDatabase
 from hypothesis.errors import HypothesisException
+from hypothesis.internal.conjecture import engine
 
 from oracle.cases import Case, cases, edge_cases
 from oracle.judge import Fault, Finding, Judgement, judge
@@ -130,9 +134,22 @@ class Search:
                 raise _failure(findings[0].fault if only is None else only)
 
         try:
-            conforms()
+            with _stopped_clock():
+                conforms()
         except* (_FailureError, HypothesisException):
             pass  # what failed has been remembered, with its smallest case
+
+
+@contextmanager
+def _stopped_clock() -> Iterator[None]:
+    """Let no time pass for Hypothesis, so that a search on a slow machine finds the same.
+
+    Hypothesis stops drawing ten seconds after the first failure and stops shrinking after five minutes, and no setting
+    changes that. Our own counts end the search.
+    """
+    clock = mock.Mock(wraps=time, monotonic=lambda: 0.0, perf_counter=lambda: 0.0)
+    with mock.patch.object(engine, "time", clock, create=True):
+        yield
 
 
 class _Remembered(ExampleDatabase):
