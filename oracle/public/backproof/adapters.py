@@ -1,23 +1,4 @@
 """Adapters: code of another shape as a target. See ``oracle.targets.adapters``."""
 
-from oracle.adapters import (
-    autograd_jax,
-    autograd_torch,
-    channels_last,
-    cs231n,
-    forward_backward,
-    renamed,
-    stateful,
-    transposed,
-)
-
-__all__ = [
-    "autograd_jax",
-    "autograd_torch",
-    "channels_last",
-    "cs231n",
-    "forward_backward",
-    "renamed",
-    "stateful",
-    "transposed",
-]
+from oracle.targets.adapters import *  # noqa: F403
+from oracle.targets.adapters import __all__ as __all__
