@@ -86,7 +86,8 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
     devices: tuple[str, ...] = ()
     try:
         where = options.where
-        with executor(where.executor, where.jobs, where.scheduler) as workers:
+        jobs = min(where.jobs, max(1, len(set(subjects) - set(finished))))  # no more workers than trials
+        with executor(where.executor, jobs, where.scheduler) as workers:
             offers, devices = workers.call(prepare, options.targets, options.limits)
             # One layer of all targets after another: what was drawn for one target is remembered for the next.
             missing = [s for s in sorted(subjects, key=lambda s: options.layers.index(s.layer)) if s not in finished]

@@ -19,12 +19,23 @@ STORED = json.loads(Path(__file__).with_name("findings.json").read_text(encoding
 HERE = {"hypothesis": hypothesis.__version__, "numpy": np.__version__, "jax": jax.__version__}
 
 
+def trials():
+    """Every trial of impl. Of the faulty target, float64 only where it does not repeat what float32 shows."""
+    kinds = {}
+    for trial in STORED["trials"]:
+        if trial["target"] != "impl":
+            kind = trial["verdict"], sorted(finding[1:] for finding in trial["findings"])
+            if kinds.setdefault(trial["layer"], kind) == kind and trial["dtype"] != "float32":
+                continue
+        yield trial
+
+
 def found(trial):
     return sorted([d.id, d.verdict, d.check, d.output] for d in trial.discrepancies if d.check != "refusal")
 
 
 @pytest.mark.parametrize(
-    "before", STORED["trials"], ids=lambda t: f"{t['target'].split('/')[-1]} {t['layer']} {t['dtype']}"
+    "before", list(trials()), ids=lambda t: f"{t['target'].split('/')[-1]} {t['layer']} {t['dtype']}"
 )
 def test_the_findings_are_the_same(before, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[2])  # the target's name, which is part of the ids, is a path from the root

@@ -14,6 +14,7 @@ import numpy as np
 def relu(x):
     return np.maximum(x, 0), lambda dy: (np.where(x > 0, dy, 0).astype(x.dtype),)
 """
+FEW = ("--layers", "relu", "--examples", "20", "--dtype", "float32")
 FILES = {
     "impl/__init__.py": "",
     "impl/layers.py": RIGHT,
@@ -56,11 +57,20 @@ def call(project, *arguments, path=(), code="from oracle.cli import main; main()
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, env=environment)
 
 
-@pytest.mark.parametrize("installed", ["editable", "wheel"])
-@pytest.mark.parametrize("target", ["impl/layers.py", "impl.layers", "mine.py", "impl"])
+@pytest.mark.parametrize(
+    ("installed", "target"),
+    [
+        ("editable", "impl/layers.py"),
+        ("editable", "impl.layers"),
+        ("editable", "mine.py"),
+        ("editable", "impl"),
+        ("wheel", "mine.py"),
+        ("wheel", "impl"),
+    ],
+)
 def test_run(project, target, installed, request):
     path = [request.getfixturevalue("wheel")] if installed == "wheel" else []
-    result = call(project, "run", "--target", target, "--layers", "relu", "--examples", "20", path=path)
+    result = call(project, "run", "--target", target, *FEW, path=path)
     assert result.returncode == 0, result.stderr
     assert "everything conforms" in result.stdout
     assert (project / "backproof-report" / "index.html").exists()
@@ -81,7 +91,7 @@ def test_the_wheel_is_what_runs_and_has_all_its_parts(project, wheel):
 
 def test_run_with_the_project_on_the_path(project):
     """As with ``PYTHONPATH=.``: then the project's own ``reports`` is what an ordinary import finds."""
-    result = call(project, "run", "--target", "mine.py", "--layers", "relu", "--examples", "20", path=[project])
+    result = call(project, "run", "--target", "mine.py", *FEW, path=[project])
     assert result.returncode == 0, result.stderr
     again = call(project, "report", "backproof-report/results.json", "--out", "again", path=[project])
     assert again.returncode == 0, again.stderr
