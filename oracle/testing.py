@@ -23,8 +23,9 @@ def assert_conforms(
     """Put ``function(*arrays, **configuration) -> (value, pullback)`` on trial as a layer, in this process.
 
     Raises AssertionError if it does not conform: the smallest configuration of each thing that is wrong, with its
-    arrays, what was expected and what came, and a diagnosis if there is one. Raises ValueError for a layer or dtype
-    that does not exist.
+    arrays, what was expected and what came, and a diagnosis if there is one. Raises AssertionError also if nothing was
+    judged, because the function raised NotImplementedError in every case, and ValueError for a layer or dtype that does
+    not exist.
 
     >>> import numpy as np
     >>> assert_conforms("relu", lambda x: (np.maximum(x, 0), lambda dy: (dy * (x > 0),)), examples=40)
@@ -37,6 +38,8 @@ def assert_conforms(
         raise ValueError(f"examples must be at least 1, got {examples}")
     subject = Subject(getattr(function, "__name__", "function"), layer, dtype)
     trial = put_on_trial(subject, InProcess(function), examples, seed).trial
+    if trial.verdict == "not_implemented":
+        raise AssertionError(f"{layer} in {dtype} raised NotImplementedError in every case: nothing was judged")
     if trial.discrepancies:
         found = "\n\n".join(d.text for d in trial.discrepancies)
         raise AssertionError(f"{layer} in {dtype} is {trial.verdict}\n\n{found}")

@@ -92,7 +92,8 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
             # One layer of all targets after another: what was drawn for one target is remembered for the next.
             missing = [s for s in sorted(subjects, key=lambda s: options.layers.index(s.layer)) if s not in finished]
             untried = [trial for s in missing if (trial := _untried(s, offers[s.target])) is not None]
-            offered = sorted(set(missing) - {trial.subject for trial in untried}, key=missing.index)
+            left_out = {trial.subject for trial in untried}
+            offered = [subject for subject in missing if subject not in left_out]
             tasks = [Task(s, options.examples, options.seed, options.limits, store.known(s)) for s in offered]
             before = time.perf_counter()
             for outcome in chain(map(Outcome, untried), workers.outcomes(tasks)):

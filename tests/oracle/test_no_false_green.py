@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from oracle.targets.messages import Offer
+from oracle.testing import assert_conforms
 
 RELU = """
 import numpy as np
@@ -94,6 +95,14 @@ def test_an_interrupted_run_does_not_say_that_everything_conforms(tmp_path):
     assert "everything conforms" not in output
     assert "interrupted" in output
     assert [trial["layer"] for trial in results(tmp_path)["trials"]] == ["relu"]
+
+
+def test_a_function_that_offers_nothing_does_not_conform():
+    def relu(x):
+        raise NotImplementedError
+
+    with pytest.raises(AssertionError, match=r"relu in float32.*NotImplementedError"):
+        assert_conforms("relu", relu, examples=10)
 
 
 @pytest.mark.parametrize(
