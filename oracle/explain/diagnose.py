@@ -7,6 +7,7 @@ import numpy as np
 from oracle.cases import Arrays, Case
 from oracle.judge import Finding
 from oracle.slips import Circumstances, slips_at
+from oracle.truth import truth_of
 
 
 def diagnose(case: Case, arrays: Arrays, dy: np.ndarray, finding: Finding) -> str | None:
@@ -22,11 +23,12 @@ def diagnose(case: Case, arrays: Arrays, dy: np.ndarray, finding: Finding) -> st
     tolerance = 1e-2 if case.dtype in ("float16", "bfloat16") else 1e-4
     size = np.abs(truth).max()
     with np.errstate(all="ignore"):  # what a slip computes may overflow
-        for sentence, answer in slips_at(Circumstances(case, arrays, dy, finding.output, truth)):
-            if answer.shape != got.shape or not np.isfinite(answer).all():
+        for slip, answers in slips_at(Circumstances(case, arrays, dy, truth_of(case, arrays, dy))):
+            answer = answers.get(finding.output)
+            if answer is None or answer.shape != got.shape or not np.isfinite(answer).all():
                 continue
             room = tolerance * max(size, np.abs(answer).max())
             miss, distance = np.abs(answer - got).max(), np.abs(answer - truth).max()
             if miss <= room < distance / 2 or miss <= room * 1e-2 < distance:
-                return sentence
+                return slip.sentence
     return None

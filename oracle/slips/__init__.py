@@ -1,34 +1,29 @@
-"""Slips: known ways to get a layer wrong. A family is a function that yields its slips, one file per family."""
+"""Slips: known ways to get a layer wrong. The catalogue has a file per family; the general ones fit every layer."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
-from oracle.slips.conv import kernel_slips, option_slips
+from oracle.layers import LAYERS
+from oracle.slips import conv, norm, pool  # noqa: F401 (importing a family puts its slips into the catalogue)
 from oracle.slips.general import general_slips
-from oracle.slips.norm import statistics_slips
-from oracle.slips.pool import maximum_slips
-from oracle.slips.slip import Circumstances, Family, Slip
-
-# The families of a layer are those whose word its name starts with, in this order; the general ones come last.
-FAMILIES: tuple[tuple[str, Family], ...] = (
-    ("conv", kernel_slips),
-    ("conv", option_slips),
-    ("max_pool", maximum_slips),
-    ("global_max_pool", maximum_slips),
-    ("batch_norm", statistics_slips),
-    ("layer_norm", statistics_slips),
-    ("group_norm", statistics_slips),
-    ("instance_norm", statistics_slips),
-    ("", general_slips),
-)
+from oracle.slips.slip import CATALOGUE, Answers, Circumstances, Slip
 
 
-def slips_at(circumstances: Circumstances) -> Iterator[Slip]:
-    """Yield every known slip of the layer, each with what an implementation with it would return here."""
-    for name, family in FAMILIES:
-        if circumstances.case.layer.startswith(name):
-            yield from family(circumstances)
+@functools.cache
+def slips_of(name: str) -> tuple[Slip, ...]:
+    """Return every slip that a layer can have: those of the catalogue, then the general ones."""
+    layer = LAYERS[name]
+    return (*(entry.slip for entry in CATALOGUE if entry.applies_to(layer)), *general_slips(layer))
 
 
-__all__ = ["FAMILIES", "Circumstances", "Family", "Slip", "slips_at"]
+def slips_at(at: Circumstances) -> Iterator[tuple[Slip, Answers]]:
+    """Yield each slip of the layer that changes something in this case, with its answers."""
+    for slip in slips_of(at.case.layer):
+        answers = slip.answers(at)
+        if answers:
+            yield slip, answers
+
+
+__all__ = ["CATALOGUE", "Answers", "Circumstances", "Slip", "slips_at", "slips_of"]

@@ -2,62 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 
 from oracle.layers.places import per_axis
-from oracle.slips.slip import Circumstances, Slip
-from oracle.truth import derive
+from oracle.slips.slip import NOTHING, Answers, Circumstances, slip
+
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+ALL = (*CONVOLUTIONS, "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
 
-def kernel_slips(at: Circumstances) -> Iterator[Slip]:
-    """The kernel is flipped where it must not be, or the other way round."""
-    x, w, *rest = at.arrays
-    assert x is not None and w is not None
-    axes = tuple(range(2, w.ndim))
-    turned = np.ascontiguousarray(np.flip(w, axes))
-    if at.output == "y":
-        sentence = "the kernel is flipped: a convolution in the mathematical sense, not a cross-correlation"
-        yield Slip(sentence, at.true_value(at.case, [x, turned, *rest], at.dy))
-    if at.output == "dx":
-        sentence = "the kernel is not flipped where dx correlates dy with it"
-        yield Slip(sentence, at.true_value(at.case, [x, turned, *rest], at.dy))
-    if at.output == "dw":
-        yield Slip("dw is rotated by 180 degrees", np.flip(at.truth, axes))
-    if at.output == "dx" and not at.case.layer.startswith("conv_transpose"):
-        yield Slip("dx is written with = where windows overlap and must be added", _overwritten(at))
-
-
-def _overwritten(at: Circumstances) -> np.ndarray:
-    """Compute dx in a loop over the outputs that assigns each window instead of adding to it."""
-    x, w, *_ = at.arrays
-    assert x is not None and w is not None
-    wrong = np.zeros(x.shape)
-    if at.case.configuration.get("groups", 1) != 1:
-        return np.full(x.shape, np.nan)
-    place: Any
-    for place in np.ndindex(at.dy.shape[2:]):
-        only = np.zeros(at.dy.shape, at.dy.dtype)
-        only[(..., *place)] = at.dy[(..., *place)]
-        part = at.true_value(at.case, at.arrays, only)
-        one = np.zeros(at.dy.shape, at.dy.dtype)
-        one[(..., *place)] = 1
-        touched = at.true_value(at.case, [x, np.ones_like(w), *at.arrays[2:]], one)[:1, :1] != 0
-        wrong = np.where(touched, part, wrong)
-    return wrong
-
-
-def option_slips(at: Circumstances) -> Iterator[Slip]:
-    """An option is ignored."""
-    w = at.arrays[1]
+def _turned(at: Circumstances) -> Answers:
+    """Return the true answers for the kernel rotated by 180 degrees."""
+    w = at.array("w")
     assert w is not None
-    for name in ("dilation", "stride"):
-        value = at.case.configuration.get(name)
-        if value is None or set(per_axis(value, w.ndim - 2)) == {1}:
-            continue
-        other = replace(at.case, configuration={**at.case.configuration, name: 1})
-        if derive(other.layer, other.shapes, other.configuration).value_shape == at.dy.shape:
-            yield Slip(f"{name} is ignored", at.true_value(other, at.arrays, at.dy))
+    return at.elsewhere(given={"w": np.flip(w, tuple(range(2, w.ndim)))})
+
+
+@slip("the kernel is flipped: a convolution in the mathematical sense, not a cross-correlation", *ALL)
+def _flipped_kernel(at: Circumstances) -> Answers:
+    return {"y": _turned(at)["y"]}
+
+
+@slip("the kernel is not flipped where dx correlates dy with it", *ALL)
+def _unflipped_gradient(at: Circumstances) -> Answers:
+    return {"dx": _turned(at)["dx"]}
+
+
+@slip("dw is rotated by 180 degrees", *ALL)
+def _rotated_weight_gradient(at: Circumstances) -> Answers:
+    dw = at.true("dw")
+    return {"dw": np.flip(dw, tuple(range(2, dw.ndim)))}
+
+
+@slip("dx is written with = where windows overlap and must be added", *CONVOLUTIONS)
+def _overwritten_windows(at: Circumstances) -> Answers:
+    """Compute dx in a loop over the outputs that assigns each window instead of adding to it."""
+    x, w = at.array("x"), at.array("w")
+    assert x is not None and w is not None
+    if at.option("groups") != 1 or np.prod(at.dy.shape[2:]) > 64:
+        return NOTHING
+    wrong = np.zeros(x.shape)
+    for place in np.ndindex(at.dy.shape[2:]):
+        only = np.zeros(at.dy.shape, np.float64)
+        only[(..., *place)] = at.dy[(..., *place)]
+        one = np.zeros(at.dy.shape, np.float64)
+        one[(..., *place)] = 1
+        touched = at.elsewhere(dy=one, given={"w": np.ones_like(w)})["dx"][:1, :1] != 0
+        wrong = np.where(touched, at.elsewhere(dy=only)["dx"], wrong)
+    return {"dx": wrong}
+
+
+def _ignored(name: str) -> None:
+    @slip(f"{name} is ignored", *ALL, options=(name,))
+    def _one(at: Circumstances) -> Answers:
+        w = at.array("w")
+        assert w is not None
+        return NOTHING if set(per_axis(at.option(name), w.ndim - 2)) == {1} else at.elsewhere(options={name: 1})
+
+
+for _name in ("dilation", "stride"):
+    _ignored(_name)

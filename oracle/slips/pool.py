@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from oracle.layers import LAYERS
-from oracle.slips.slip import Circumstances, Slip
+from oracle.slips.slip import NOTHING, Answers, Circumstances, slip
+
+MAXIMA = ("max_pool*", "global_max_pool")
 
 
-def maximum_slips(at: Circumstances) -> Iterator[Slip]:
-    """Every tie receives the whole gradient, or overlapping windows overwrite each other."""
-    windows_of = LAYERS[at.case.layer].ties
-    if at.output != "dx" or windows_of is None:
-        return
-    (x,) = at.arrays
-    assert x is not None
-    windows = windows_of(at.case.configuration, at.case.shapes)
+def _scattered(at: Circumstances, *, add: bool) -> Answers:
+    """Give every maximum of a window the whole of dy: add it, or write it over what stands there."""
+    x = at.array("x")
+    if x is None or at.layer.ties is None or not x.size:
+        return NOTHING
     rows = x.shape[0] * x.shape[1]
-    flat, flat_dy = x.reshape(rows, -1).astype(np.float64), at.dy.reshape(rows, -1).astype(np.float64)
-    every, last = np.zeros(flat.shape), np.zeros(flat.shape)
+    flat, dy, dx = x.reshape(rows, -1), at.dy.reshape(rows, -1).astype(np.float64), np.zeros((rows, x[0, 0].size))
+    windows = at.layer.ties(at.case.configuration, at.case.shapes)
     for row in range(rows):
-        for places, share in zip(windows, flat_dy[row], strict=True):
+        for places, share in zip(windows, dy[row], strict=True):
             inside = places[places < flat.shape[1]]
-            if not inside.size:
-                continue
-            largest = inside[flat[row, inside] == flat[row, inside].max()]
-            every[row, largest] += share
-            last[row, inside] = 0
-            last[row, largest] = share
-    yield Slip("every one of several equal maxima receives the whole of dy", every.reshape(x.shape))
-    yield Slip("dx is written with = where windows overlap and must be added", last.reshape(x.shape))
+            if inside.size:
+                largest = inside[flat[row, inside] == flat[row, inside].max()]
+                if not add:
+                    dx[row, inside] = 0
+                dx[row, largest] = dx[row, largest] * add + share
+    return {"dx": dx.reshape(x.shape)}
+
+
+@slip("every one of several equal maxima receives the whole of dy", *MAXIMA)
+def _every_tie_paid(at: Circumstances) -> Answers:
+    return _scattered(at, add=True)
+
+
+@slip("dx is written with = where windows overlap and must be added", *MAXIMA)
+def _overwritten_windows(at: Circumstances) -> Answers:
+    return _scattered(at, add=False)
