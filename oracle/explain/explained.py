@@ -9,7 +9,6 @@ import numpy as np
 
 from oracle.cases import Arrays, Case, Subject
 from oracle.cases.case import refused_case
-from oracle.explain.diagnose import diagnose
 from oracle.explain.script import script
 from oracle.explain.simplify import simplified
 from oracle.judge import Fault, Finding
@@ -19,14 +18,11 @@ from oracle.targets.ask import Asked
 from oracle.truth import drawn
 
 
-def explained(subject: Subject, layer: Asked, case: Case, finding: Finding) -> Discrepancy:
-    """Explain a finding of the judge."""
+def explained(subject: Subject, layer: Asked, case: Case, finding: Finding, diagnosis: str | None) -> Discrepancy:
+    """Explain a finding of the judge, on the simplest numbers that show it."""
     arrays, dy, _ = drawn(case)
-    diagnosis = None
     if finding.check != "process":
-        diagnosis = diagnose(case, arrays, dy, finding)  # before the values are simple: random ones tell slips apart
         arrays, dy, finding = simplified(layer, case, finding)
-        diagnosis = diagnosis or diagnose(case, arrays, dy, finding)
     return _discrepancy(subject, case, arrays, dy, finding, diagnosis=diagnosis)
 
 
