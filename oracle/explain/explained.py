@@ -13,7 +13,7 @@ from oracle.explain.script import script
 from oracle.explain.simplify import simplified
 from oracle.judge import Fault, Finding
 from oracle.layers import LAYERS, Refusal
-from oracle.results import Array, Discrepancy, listed
+from oracle.results import Array, Discrepancy, as_written, listed
 from oracle.targets.ask import Asked
 from oracle.truth import drawn
 
@@ -43,7 +43,7 @@ def _discrepancy(
         output=finding.output,
         message=finding.message,
         configuration=case.configuration,
-        memory=case.memory,
+        memory=as_written(case),
         values=case.values,
         arrays={name: None if x is None else Array.of(x) for name, x in shown.items()},
         expected=_plain(finding.expected),

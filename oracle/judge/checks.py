@@ -108,6 +108,20 @@ class InputsUnchanged:
                 yield Finding("wrong", self.name, name, f"{name} was changed by the call", before, after)
 
 
+class InsideInputs:
+    """Nothing was written beside an array or dy, into the rest of the page that it lies on."""
+
+    name = "bounds"
+    needs_right_numbers = False
+
+    def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
+        """Look at what stands around each guarded array."""
+        names = (*LAYERS[question.case.layer].arrays, "dy")
+        for name, side in zip(names, answer.written_beyond, strict=False):
+            if side is not None:
+                yield Finding("wrong", self.name, name, f"writes {side} of {name}")
+
+
 class Form:
     """Value and cotangents are arrays of the right number, shape and dtype."""
 
@@ -159,7 +173,7 @@ def _compared(check: str, name: str, got: np.ndarray, question: Question, truth:
         precision,
         gradient=check == "gradient",
         finite_input=case.values.finite,
-        only_infinities=case.values is Values.INFINITE,
+        only_infinities=case.values.infinite,
         nan_may_spread=layer.nan_may_spread,
     )
     ratio = error_over_bound(elements)
@@ -286,6 +300,7 @@ def _same_bits(before: np.ndarray, after: np.ndarray) -> bool:
 
 CHECKS: tuple[Check, ...] = (
     InputsUnchanged(),
+    InsideInputs(),
     Form(),
     Value(),
     Gradient(),

@@ -7,6 +7,7 @@ import numpy as np
 from oracle.cases import Arrays, Case
 from oracle.judge.checks import CHECKS, MalformedError
 from oracle.judge.finding import Finding, Judgement
+from oracle.judge.overrun import lost_finding
 from oracle.targets.answer import Accepted, Answer, Answered, Lost, Malformed, NotOffered, Raised
 from oracle.targets.ask import Asked
 from oracle.targets.question import Question
@@ -21,7 +22,11 @@ def judge(layer: Asked, case: Case, arrays: Arrays | None = None, dy: np.ndarray
         truth = truth_of(case, arrays, dy)
     question = Question(case, arrays, dy)
     judgement = Judgement(undecided=truth.undecided)
-    _judge(question, layer.ask(question), truth, judgement)
+    answer = layer.ask(question)
+    if isinstance(answer, Lost):
+        judgement.add(lost_finding(layer, question, answer))
+    else:
+        _judge(question, answer, truth, judgement)
     return judgement
 
 
@@ -35,14 +40,12 @@ def _judge(question: Question, answer: Answer, truth: Truth, judgement: Judgemen
             if not judgement.findings:
                 message = f"raised on a valid case: {error}"
                 judgement.add(Finding("error", "error", "y", message, got=error))
-        case Lost(verdict, message):
-            judgement.add(Finding(verdict, "process", "y", message))
         case Malformed(message):
             judgement.add(Finding("wrong", "arity", "y", message))
         case NotOffered():
             judgement.offered = False
-        case Accepted():
-            raise AssertionError("a question with dy is answered with a value and cotangents")
+        case Accepted() | Lost():
+            raise AssertionError("a question with dy is answered with a value and cotangents, or lost")
 
 
 def _check(question: Question, answer: Answered, truth: Truth, judgement: Judgement) -> None:

@@ -10,6 +10,7 @@ from oracle.results.model import (
     Trial,
     Verdict,
     Worst,
+    as_written,
     worst_verdict,
 )
 from oracle.results.text import json_number
@@ -24,6 +25,7 @@ __all__ = [
     "Trial",
     "Verdict",
     "Worst",
+    "as_written",
     "json_number",
     "listed",
     "load",

@@ -46,6 +46,12 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def as_written(case: Case) -> Memory | dict[str, Memory]:
+    """Return the memory layouts of a case as the results have them: one if all are the same, else one per array and dy."""
+    by_name = case.memory_by_name
+    return case.memory[-1] if len(set(by_name.values())) == 1 else by_name
+
+
 class Discrepancy(_Strict):
     """One thing that a target got wrong, with the smallest case on which it does."""
 
@@ -55,7 +61,9 @@ class Discrepancy(_Strict):
     output: str
     message: str
     configuration: dict[str, Any]
-    memory: Memory = Memory.CONTIGUOUS
+    memory: Memory | dict[str, Memory] = Field(
+        Memory.CONTIGUOUS, description="the layout of all arrays and dy, or the layout of each by its name"
+    )
     values: Values = Values.NORMAL
     arrays: dict[str, Array | None] = Field(
         description="by name, and dy; simpler than what was drawn if that fails too"
@@ -73,12 +81,22 @@ class Discrepancy(_Strict):
         given = (array for name, array in self.arrays.items() if name != "dy")
         shapes = tuple(None if array is None else tuple(array.shape) for array in given)
         configuration = {name: tuples(value) for name, value in self.configuration.items()}
-        return Case(subject.layer, subject.dtype, shapes, configuration, self.values, self.memory)
+        names = [*(name for name in self.arrays if name != "dy"), "dy"]
+        by_name = self.memory if isinstance(self.memory, dict) else dict.fromkeys(names, self.memory)
+        memory = tuple(by_name.get(name, Memory.CONTIGUOUS) for name in names)
+        return Case(subject.layer, subject.dtype, shapes, configuration, self.values, memory)
 
     @property
     def configuration_text(self) -> str:
         """The configuration as it stands in a call."""
         return configured(self.configuration)
+
+    @property
+    def memory_text(self) -> str:
+        """The memory layout, or that of each array; the empty string if all arrays are contiguous."""
+        if isinstance(self.memory, dict):
+            return ", ".join(f"{name} {layout}" for name, layout in self.memory.items())
+        return "" if self.memory is Memory.CONTIGUOUS else str(self.memory)
 
     @property
     def expected_text(self) -> str:
@@ -97,8 +115,8 @@ class Discrepancy(_Strict):
         if self.diagnosis:
             lines.append(f"diagnosis: {self.diagnosis}")
         lines.append(f"configuration: {self.configuration_text}")
-        if self.memory is not Memory.CONTIGUOUS:
-            lines.append(f"memory layout: {self.memory}")
+        if self.memory_text:
+            lines.append(f"memory layout: {self.memory_text}")
         for name, array in self.arrays.items():
             if array is not None and self.refusal is not None:
                 lines.append(f"{name}: shape {tuple(array.shape)}")

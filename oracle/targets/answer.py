@@ -29,6 +29,7 @@ class Answered:
     value: Parts
     cotangents: Parts
     inputs: Parts | None = None  # the arrays and dy, after the calls
+    written_beyond: tuple[str | None, ...] = ()  # for each of them: "before the start" or "beyond the end", or None
     again: Parts | None = None  # pullback(dy), once more
     scaled: Parts | None = None  # pullback(-2 dy)
     value_again: Parts | None = None  # the value of a second call of the layer

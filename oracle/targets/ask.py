@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from oracle.cases import Arrays
+from oracle.cases.guarded import written_beyond
 from oracle.targets.answer import (
     Accepted,
     Answer,
@@ -41,28 +42,33 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class InProcess:
-    """A function ``layer(*arrays, **configuration) -> (value, pullback)``, asked in this process."""
+    """A function ``layer(*arrays, **configuration) -> (value, pullback)``, asked in this process.
+
+    Only in a process that may die do arrays end at a protected page; elsewhere these are contiguous.
+    """
 
     function: LayerFunction
+    expendable: bool = False
 
     def ask(self, question: Question) -> Answer:
         """Ask the function. What it raises is an answer, and the global state that it changes is put back."""
         answered: list[Answered] = []
         try:
             with _undisturbed(), jax.enable_x64(question.case.dtype == "float64"):
-                return _ask(self.function, question, answered)
+                return _ask(self.function, question, answered, self.expendable)
         except NotImplementedError:
             return NotOffered()
         except (Exception, SystemExit) as error:
             return Raised(one_line(error), answered[0] if answered else None)
 
 
-def _ask(function: LayerFunction, question: Question, answered: list[Answered]) -> Answer:
+def _ask(function: LayerFunction, question: Question, answered: list[Answered], expendable: bool) -> Answer:
     """Ask everything in order. What has been answered so far is in the list if the target raises."""
     case, dy = question.case, question.dy
+    *memory, memory_of_dy = case.memory if expendable else case.unguarded.memory
 
     def call() -> tuple[Any, Arrays]:
-        inputs = [None if x is None else case.memory.lay_out(x) for x in question.arrays]
+        inputs = [None if x is None else m.lay_out(x) for x, m in zip(question.arrays, memory, strict=True)]
         return function(*inputs, **case.configuration), inputs
 
     returned, inputs = call()
@@ -73,11 +79,12 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered]) 
     value, pullback = returned
     said = _parts(value, tuple)
     dirty_memory([*question.arrays, dy])
-    given = case.memory.lay_out(dy)
+    given = memory_of_dy.lay_out(dy)
     cotangents = pullback(given)
     answer = Answered(said, _parts(cotangents, (tuple, list)))
     answered.append(answer)
     answer.inputs = _parts((*inputs, given), tuple)
+    answer.written_beyond = tuple(written_beyond(x) for x in (*inputs, given))
     dirty_memory([*question.arrays, dy])
     answer.again = _parts(pullback(dy.copy()), (tuple, list))
     if case.values.scalable:

@@ -54,7 +54,7 @@ class _Server:
                     assert self.target is not None
                     function = self.target.layer(layer)
                     assert function is not None
-                    return InProcess(function).ask(question)
+                    return InProcess(function, expendable=True).ask(question)
         except TargetError as error:
             return CannotLoad(str(error))
         except BaseException as error:  # of whatever class the target has made it

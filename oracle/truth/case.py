@@ -37,9 +37,16 @@ class Drawn(NamedTuple):
     truth: Truth
 
 
-@functools.lru_cache(maxsize=512)
 def drawn(case: Case) -> Drawn:
-    """Draw the arrays and the cotangent of a case, and compute their truth. It is the same for every target."""
+    """Draw the arrays and the cotangent of a case, and compute their truth.
+
+    It is the same for every target and in every memory layout.
+    """
+    return _drawn(case.contiguous)
+
+
+@functools.lru_cache(maxsize=512)
+def _drawn(case: Case) -> Drawn:
     arrays = case.arrays()
     dy = case.cotangent(derive(case.layer, case.shapes, case.configuration).value_shape)
     return Drawn(arrays, dy, truth_of(case, arrays, dy))
