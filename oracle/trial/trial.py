@@ -10,8 +10,8 @@ import jax
 
 from oracle.cases import Subject
 from oracle.explain.explained import explained, explained_refusal, identity
-from oracle.judge import Finding, Refusals, judge_refusals
-from oracle.results import Discrepancy, Trial, Worst, worst_verdict
+from oracle.judge import Finding, Refusals, aspect_of, judge_refusals
+from oracle.results import ASPECTS, Aspect, Discrepancy, Trial, Worst, worst_verdict
 from oracle.targets.ask import Asked
 from oracle.targets.find import BUILT_IN
 from oracle.targets.messages import Limits
@@ -19,6 +19,7 @@ from oracle.targets.process import Isolated, TargetProcess
 from oracle.trial.search import Search
 
 MOST_DISCREPANCIES = 5
+SIZES = ("small", "tiles", "large")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Task:
     seed: int
     limits: Limits = field(default_factory=Limits)
     known: tuple[bytes, ...] = ()
+    sizes: str = "tiles"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def perform(task: Task) -> Outcome:
     process = _process_of(task.subject.target, task.limits)
     try:
         process.offer()  # starts the process, also if it has died since the last trial
-        return put_on_trial(task.subject, Isolated(process, task.subject.layer), task.examples, task.seed, task.known)
+        layer = Isolated(process, task.subject.layer)
+        return put_on_trial(task.subject, layer, task.examples, task.seed, task.known, task.sizes)
     finally:
         jax.clear_caches()  # what was traced for this layer is of no use for the next
         if task.subject.target not in BUILT_IN:
@@ -61,13 +64,15 @@ def _process_of(target: str, limits: Limits) -> TargetProcess:
     return TargetProcess(target, limits)
 
 
-def put_on_trial(subject: Subject, layer: Asked, examples: int, seed: int, known: tuple[bytes, ...] = ()) -> Outcome:
+def put_on_trial(
+    subject: Subject, layer: Asked, examples: int, seed: int, known: tuple[bytes, ...] = (), sizes: str = "tiles"
+) -> Outcome:
     """Put one layer on trial in one dtype. The subject says what it is called in the results."""
     began = time.perf_counter()
     search = Search(layer, subject.layer, subject.dtype)
     search.run(examples, seed, known=known)
     discrepancies = [
-        explained(subject, layer, case, finding)
+        explained(subject, layer, case, finding, _aspect(search, finding))
         for case, finding in sorted(search.found.values(), key=lambda found: found[0].size)
     ]
     nothing_offered = search.unsupported == search.examples
@@ -82,6 +87,7 @@ def put_on_trial(subject: Subject, layer: Asked, examples: int, seed: int, known
         verdict="not_implemented" if nothing_offered and not discrepancies else verdict,
         examples=search.examples,
         configurations=len(search.configurations),
+        judged=search.examples - search.unsupported,
         checks=search.total.checks + refusals.checks,
         seconds=round(time.perf_counter() - began, 3),
         unsupported=search.unsupported,
@@ -93,6 +99,14 @@ def put_on_trial(subject: Subject, layer: Asked, examples: int, seed: int, known
     return Outcome(trial, tuple(sorted(search.failed)))
 
 
+def _aspect(search: Search, finding: Finding) -> Aspect:
+    """Return the first aspect in which a fault has shown, in whichever case."""
+    shown = {
+        aspect_of(f.fault, case) for case, found in search.wrong.items() for f in found if f.fault == finding.fault
+    }
+    return min(shown, key=ASPECTS.index)
+
+
 def lost(task: Task, message: str) -> Outcome:
     """Return the outcome of a trial whose own process died again and again."""
     subject, fault = task.subject, Finding("crashed", "process", "y", message).fault
@@ -101,6 +115,7 @@ def lost(task: Task, message: str) -> Outcome:
     discrepancy = Discrepancy(
         id=identity(subject, fault),
         **fault._asdict(),
+        aspect="mathematics",
         message=message,
         configuration={},
         arrays={},
