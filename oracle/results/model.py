@@ -14,7 +14,7 @@ from oracle.cases import DTYPES
 from oracle.layers import LAYERS
 from oracle.results.discrepancy import Strict
 from oracle.results.rows import FaultLine, Row, fault_lines
-from oracle.results.trial import Trial, unproven_because
+from oracle.results.trial import Trial
 from oracle.results.verdict import ASPECTS, Aspect
 
 SCHEMA_VERSION = 3
@@ -122,9 +122,7 @@ class Results(Strict):
                 reasons.append(f"target {target} raised NotImplementedError in every case")
             elif all(row.verdict == "not_implemented" for row in mine):
                 reasons.append(f"target {target} offers none of the layers that were asked for")
-        for row in rows:
-            unproven = [t for t in row.trials if t.unproven and t.internal_error is None]
-            reasons += [unproven_because(unproven)] if unproven else []
+        reasons += [row.unproven for row in rows if row.unproven]
         reasons += self.not_offered
         if self.interrupted:
             reasons.append("the run was interrupted, some trials are missing")

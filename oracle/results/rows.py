@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from oracle.results.discrepancy import Discrepancy
-from oracle.results.trial import Strength, Trial
+from oracle.results.trial import Strength, Trial, unproven_because
 from oracle.results.verdict import ASPECTS, Aspect, Verdict, worst_verdict
 
 
@@ -140,6 +140,12 @@ class Row:
     def all_known(self) -> bool:
         """Whether something was found, and all of it was expected."""
         return bool(self.faults) and all(fault.known for fault in self.faults)
+
+    @property
+    def unproven(self) -> str | None:
+        """What is unproven about it and why, or None. An error of our own judge is not said here."""
+        unproven = [t for t in self.trials if t.unproven and t.internal_error is None]
+        return unproven_because(unproven) if unproven else None
 
     @property
     def standing(self) -> str:

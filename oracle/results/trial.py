@@ -73,7 +73,7 @@ class Trial(Strict):
     worst: Worst | None = None
     accuracy: Accuracy | None = None
     reproducible: bool | None = Field(None, description="whether repeated calls agreed bit for bit, if that was tried")
-    discrepancies: list[Discrepancy] = []
+    discrepancies: list[Discrepancy] = Field([])
     more: list[str] = Field([], description="a line for each further fault, which is not stored with its arrays")
     note: str | None = None
     internal_error: InternalError | None = None
