@@ -36,6 +36,6 @@ def markdown(results: Results) -> str:
         title = f"<code>{fault.target}</code> <code>{fault.layer}</code> {fault.dtypes}: {d.aspect}: {d.kind}"
         lines += ["", f"<details><summary>{title} ({d.verdict})</summary>", ""]
         lines += ["```", d.text.replace("```", "'''"), "```", "", "</details>"]
-    more = [(trial, line) for trial in results.trials if trial.failing() for line in trial.more]
+    more = [(trial, line) for trial in results.trials if trial.failing_aspects(results.required) for line in trial.more]
     lines += [f"\n`{trial.target}` `{trial.layer}` {trial.dtype}, also: {line}" for trial, line in more]
     return "\n".join(lines) + "\n"

@@ -35,6 +35,9 @@ def print_summary(results: Results) -> None:
             typer.echo(f"{trial.subject}{'' if trial.failing() else ' (expected)'}, also: {line}")
     for reason in results.shortfalls:
         typer.echo(f"\n{reason}")
+    for trial in results.not_loaded:
+        if trial.traceback:
+            typer.echo(f"\n{trial.target} cannot be loaded:\n{trial.traceback}")
     for trial in results.internal_errors:
         assert trial.internal_error is not None
         typer.echo(

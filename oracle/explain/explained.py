@@ -66,6 +66,7 @@ def _discrepancy(
         expected=_plain(finding.expected),
         got=_plain(finding.got),
         error_over_bound=finding.error_over_bound,
+        traceback=finding.traceback,
         reproduce=script(subject.target, case, arrays, dy, finding),
         **more,
     )

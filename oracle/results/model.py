@@ -110,6 +110,11 @@ class Results(Strict):
         return [trial for trial in self.trials if trial.internal_error is not None]
 
     @property
+    def not_loaded(self) -> list[Trial]:
+        """A trial per target that cannot be loaded; its traceback says why."""
+        return list({trial.target: trial for trial in self.trials if trial.verdict == "not_loaded"}.values())
+
+    @property
     def shortfalls(self) -> list[str]:
         """Why not everything that was asked for is proven, beside the discrepancies: a sentence for each reason."""
         rows, reasons = self.rows(), []

@@ -76,6 +76,9 @@ class Trial(Strict):
     discrepancies: list[Discrepancy] = Field([])
     more: list[str] = Field([], description="a line for each further fault, which is not stored with its arrays")
     note: str | None = None
+    traceback: str | None = Field(
+        None, description="of a target that cannot be loaded: the last lines in its own files"
+    )
     internal_error: InternalError | None = None
 
     @model_validator(mode="after")

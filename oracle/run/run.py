@@ -134,7 +134,7 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
 def _untried(subject: Subject, offer: Offer | CannotLoad) -> Trial | None:
     """Return the trial of a layer that cannot be tried, or None if it can."""
     if isinstance(offer, CannotLoad):
-        return Trial(**subject._asdict(), verdict="not_loaded", note=offer.message)
+        return Trial(**subject._asdict(), verdict="not_loaded", note=offer.message, traceback=offer.traceback or None)
     return None if subject.layer in offer.layers else Trial(**subject._asdict(), verdict="not_implemented")
 
 

@@ -73,7 +73,7 @@ def test_impl_conforms_and_results_follow_the_schema(tmp_path, command):
     schema = json.loads(command("schema", cwd=tmp_path).stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(results, schema)
-    assert (results["schema"], results["seed"]) == (2, 0)
+    assert (results["schema"], results["seed"]) == (3, 0)
     assert [t["layer"] for t in results["trials"]] == ["relu", "linear"]
     assert all(t["verdict"] == "conforms" and t["configurations"] > 20 for t in results["trials"])
     page = (tmp_path / "deep/er/index.html").read_text()
@@ -215,7 +215,7 @@ def test_a_refusal_is_one_line_of_the_command_itself(tmp_path):
         ("{", ["JSON", "line 1"]),
         ("{}", ["backproof"]),
         (b"\xff\xfe", ["UTF-8"]),
-        ('{"schema": 1}', ["schema 1", "schema 2"]),
+        ('{"schema": 2}', ["schema 2", "schema 3"]),
     ],
 )
 def test_bad_input_of_report(content, words, tmp_path, command):

@@ -43,7 +43,7 @@ def prepare(targets: Sequence[str], limits: Limits) -> tuple[Offers, tuple[str, 
             offers[target] = process.offer()
             devices = devices or process.devices()
         except TargetError as error:
-            offers[target] = CannotLoad(str(error))
+            offers[target] = CannotLoad(str(error), error.traceback)
             if len(targets) == 1:
                 raise
         finally:
@@ -57,7 +57,9 @@ def attempt(task: Task) -> Outcome:
     try:
         return perform(task)
     except TargetError as error:  # it was loaded before, so the other trials may still be made
-        return Outcome(Trial(**subject._asdict(), verdict="not_loaded", note=str(error)))
+        return Outcome(
+            Trial(**subject._asdict(), verdict="not_loaded", note=str(error), traceback=error.traceback or None)
+        )
     except Uninterpretable:  # the layer's mathematics cannot be judged at all: a message for whoever wrote it
         raise
     except Exception:
