@@ -81,7 +81,8 @@ def _coloured(verdict: str) -> str:
 def _print_faults(faults: list[FaultLine]) -> None:
     """Print the first faults in full, the next ones as a line each, and the kinds of the rest with their numbers."""
     for fault in faults[:IN_FULL]:
-        typer.echo(f"\n{fault.target} {fault.layer} {fault.dtypes}, backproof replay {fault.shown.id}")
+        where = f"{fault.target} {fault.layer} {fault.dtypes}"
+        typer.echo(f"\n{fault.shown.aspect}: {where}, backproof replay {fault.shown.id}")
         typer.echo(fault.shown.text)
     lines, rest = faults[IN_FULL:][:AS_LINES], faults[IN_FULL + AS_LINES :]
     if lines:

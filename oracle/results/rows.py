@@ -149,12 +149,13 @@ class Row:
 
     @property
     def standing(self) -> str:
-        """What is right and what is not, aspect by aspect."""
+        """What is right and what is not, aspect by aspect. If the mathematics is wrong, nothing else is called right."""
         faults, said = self.faults, []
+        unsaid = "conforms" if self.aspects.get("mathematics", "conforms") not in ("conforms", "unproven") else None
         for aspect, mark in self.aspects.items():
             kinds = [f.shown.kind + " (expected)" * f.known for f in faults if f.shown.aspect == aspect]
             if kinds or mark not in ("conforms", "unproven"):
                 said.append(f"{aspect}: {'; '.join(dict.fromkeys(kinds)) or mark}")
-            else:
+            elif mark != unsaid:
                 said.append(f"{aspect} {'right' if mark == 'conforms' else mark}")
         return ", ".join(said)
