@@ -72,9 +72,7 @@ def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]
     return []
 
 
-def _showing(
-    layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]
-) -> Iterator[tuple[Case, Finding]]:
+def _showing(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> Iterator[tuple[Case, Finding]]:
     """Yield the cases that failed, then the same configurations with other numbers."""
     ordinary = sorted(failing, key=lambda f: (f[0].values is not Values.NORMAL, -f[0].size[1]))
     fitting = [(case, finding) for case, finding in ordinary if case.size[1] <= MOST_ELEMENTS]
@@ -89,7 +87,9 @@ def _showing(
 
 def _telling(right: Sequence[Case]) -> list[Case]:
     """Choose cases that the target has right and that tell most slips from the truth."""
-    finite = [case for case in right if case.values is Values.NORMAL and LEAST_ELEMENTS <= case.size[1] <= MOST_ELEMENTS]
+    finite = [
+        case for case in right if case.values is Values.NORMAL and LEAST_ELEMENTS <= case.size[1] <= MOST_ELEMENTS
+    ]
     return sorted(finite, key=lambda case: -case.size[1])[:MOST_RIGHT]
 
 

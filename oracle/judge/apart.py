@@ -20,9 +20,7 @@ def told_apart(
     answers: Mapping[str, np.ndarray], judged: Collection[str], case: Case, arrays: Arrays, dy: np.ndarray, truth: Truth
 ) -> bool:
     """Whether some answer, of an output that was judged, is clearly outside its bound."""
-    return any(
-        _outside(name, answer, case, arrays, dy, truth) for name, answer in answers.items() if name in judged
-    )
+    return any(_outside(name, answer, case, arrays, dy, truth) for name, answer in answers.items() if name in judged)
 
 
 def _outside(name: str, answer: np.ndarray, case: Case, arrays: Arrays, dy: np.ndarray, truth: Truth) -> bool:

@@ -29,6 +29,7 @@ class Finding:
     expected: Any = None
     got: Any = None
     error_over_bound: float | None = None
+    traceback: str | None = None  # of an error that the target raised: the last lines in its own files
 
     @property
     def fault(self) -> Fault:

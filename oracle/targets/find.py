@@ -39,7 +39,11 @@ BUILT_IN = {
 
 
 class TargetError(Exception):
-    """A target that cannot be loaded. The message is one line for the user."""
+    """A target that cannot be loaded. The message is one line for the user; the traceback is of the target's files."""
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
 
 
 class Target:

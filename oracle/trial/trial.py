@@ -11,8 +11,8 @@ import jax
 from oracle.cases import Subject
 from oracle.explain.diagnose import diagnose
 from oracle.explain.explained import explained, explained_refusal, identity
-from oracle.judge import Finding, Refusals, judge_refusals
-from oracle.results import Discrepancy, Strength, Trial, Verdict, Worst, worst_verdict
+from oracle.judge import Finding, Refusals, aspect_of, judge_refusals
+from oracle.results import ASPECTS, Aspect, Discrepancy, Strength, Trial, Verdict, Worst, worst_verdict
 from oracle.targets.ask import Asked
 from oracle.targets.find import BUILT_IN
 from oracle.targets.messages import Limits
@@ -20,6 +20,7 @@ from oracle.targets.process import Isolated, TargetProcess
 from oracle.trial.search import Search
 
 MOST_DISCREPANCIES = 5
+SIZES = ("small", "tiles", "large")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def put_on_trial(
     search = Search(layer, subject.layer, subject.dtype, sizes)
     search.run(examples, seed, known=known)
     discrepancies = [
-        explained(subject, layer, case, finding, _diagnosis(layer, search, finding))
+        explained(subject, layer, case, finding, _aspect(search, finding), _diagnosis(layer, search, finding))
         for case, finding in sorted(search.found.values(), key=lambda found: found[0].size)
     ]
     refusals = Refusals()
@@ -99,12 +100,20 @@ def put_on_trial(
     return Outcome(trial, tuple(sorted(search.failed)))
 
 
+def _aspect(search: Search, finding: Finding) -> Aspect:
+    """Return the first aspect in which a fault has shown, in whichever case."""
+    shown = {
+        aspect_of(f.fault, case) for case, found in search.wrong.items() for f in found if f.fault == finding.fault
+    }
+    return min(shown, key=ASPECTS.index)
+
+
 def _verdict(search: Search, discrepancies: list[Discrepancy]) -> Verdict:
     if discrepancies:
         return worst_verdict([d.verdict for d in discrepancies])
     if not search.judged:
         return "not_implemented"
-    return "unproven" if search.unproven else "conforms"
+    return "unproven" if search.strength.open else "conforms"
 
 
 def _diagnosis(layer: Asked, search: Search, finding: Finding) -> str | None:
@@ -130,6 +139,7 @@ def lost(task: Task, message: str) -> Outcome:
     discrepancy = Discrepancy(
         id=identity(subject, fault),
         **fault._asdict(),
+        aspect="mathematics",
         message=message,
         configuration={},
         arrays={},
