@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from oracle.cases import Arrays, Case
-from oracle.judge.checks import CHECKS, MalformedError
+from oracle.judge.checks import CHECKS
 from oracle.judge.finding import Finding, Judgement
+from oracle.judge.form import FORM, gradients_of, outputs_of
+from oracle.judge.others import arrays_of_other_shapes, other_arrays
 from oracle.targets.answer import Accepted, Answer, Answered, Lost, Malformed, NotOffered, Raised
 from oracle.targets.ask import Asked
 from oracle.targets.question import Question
@@ -19,7 +21,7 @@ def judge(layer: Asked, case: Case, arrays: Arrays | None = None, dy: np.ndarray
         arrays, dy, truth = drawn(case)
     else:
         truth = truth_of(case, arrays, dy)
-    question = Question(case, arrays, dy)
+    question = Question(case, arrays, dy, other_arrays(case), arrays_of_other_shapes(case))
     judgement = Judgement(undecided=truth.undecided)
     _judge(question, layer.ask(question), truth, judgement)
     return judgement
@@ -29,12 +31,13 @@ def _judge(question: Question, answer: Answer, truth: Truth, judgement: Judgemen
     match answer:
         case Answered():
             _check(question, answer, truth, judgement)
-        case Raised(error, before):
+        case Raised(error, before, traceback):
             if before is not None:
                 _check(question, before, truth, judgement)
-            if not judgement.findings:
+            # A pullback that raises may do so because its value has not the shape that dy has.
+            if not any(f.check in ("shape", "arity", "type") and f.output == "y" for f in judgement.findings):
                 message = f"raised on a valid case: {error}"
-                judgement.add(Finding("error", "error", "y", message, got=error))
+                judgement.add(Finding("error", "error", "y", message, got=error, traceback=traceback or None))
         case Lost(verdict, message):
             judgement.add(Finding(verdict, "process", "y", message))
         case Malformed(message):
@@ -46,11 +49,11 @@ def _judge(question: Question, answer: Answer, truth: Truth, judgement: Judgemen
 
 
 def _check(question: Question, answer: Answered, truth: Truth, judgement: Judgement) -> None:
-    try:
-        for check in CHECKS:
-            if check.needs_right_numbers and judgement.findings:
-                return
-            for result in check.run(question, answer, truth):
-                judgement.add(result)
-    except MalformedError as malformed:
-        judgement.add(malformed.finding)
+    judgement.no_pullback = answer.no_pullback
+    for name in (*outputs_of(answer.value, truth), *gradients_of(answer.cotangents, question, truth)):
+        judgement.count_not_judged(name, truth.pairs[name].error)
+    for check in CHECKS:
+        if check.needs_right_numbers and any(finding.check not in FORM for finding in judgement.findings):
+            return
+        for result in check.run(question, answer, truth):
+            judgement.add(result)
