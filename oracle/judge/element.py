@@ -48,13 +48,15 @@ class Elements:
         """How large the numbers are that each element is computed from; a cancellation leaves an element smaller than that.
 
         It is the magnitude of the terms, if the element is a sum. In general it follows from the bounds: they are in
-        proportion to it, and the element with the least bound for its size has lost nothing by cancellation.
+        proportion to it, and the elements with the least bounds for their size have lost nothing by cancellation. These
+        are the lower quarter, because a few elements may have a bound of another kind: one that is almost exact, say.
         """
         size, bound = np.abs(np.asarray(self.truth.value, np.float64)), self.truth.error
         with np.errstate(all="ignore"):
-            relative = np.where((bound > 0) & np.isfinite(bound) & (size > 0), bound / size, np.inf)
-            least = relative.min() if relative.size else np.inf
-            scale = np.fmax(size, np.where(np.isfinite(bound), bound / least, 0.0))
+            relative = (bound / size)[(bound > 0) & np.isfinite(bound) & (size > 0) & np.isfinite(size)]
+            usual = np.quantile(relative, 0.25, method="lower") if relative.size else np.inf
+            usual = max(usual, self.precision.unit_roundoff)  # the least that one operation costs
+            scale = np.fmax(size, np.where(np.isfinite(bound), bound / usual, 0.0))
         return scale if self.truth.terms is None else np.fmax(scale, self.truth.terms.size)
 
 
