@@ -34,8 +34,8 @@ def _judge(question: Question, answer: Answer, truth: Truth, judgement: Judgemen
         case Raised(error, before, traceback):
             if before is not None:
                 _check(question, before, truth, judgement)
-            # A pullback that raises may do so because its value has not the shape that dy has.
-            if not any(f.check in ("shape", "arity", "type") and f.output == "y" for f in judgement.findings):
+            # The pullback may have failed on a dy that has not the shape of its value, or on what another call has left.
+            if not any(_makes_it_fail(finding) for finding in judgement.findings):
                 message = f"raised on a valid case: {error}"
                 judgement.add(Finding("error", "error", "y", message, got=error, traceback=traceback or None))
         case Lost(verdict, message):
@@ -46,6 +46,11 @@ def _judge(question: Question, answer: Answer, truth: Truth, judgement: Judgemen
             judgement.offered = False
         case Accepted():
             raise AssertionError("a question with dy is answered with a value and cotangents")
+
+
+def _makes_it_fail(finding: Finding) -> bool:
+    """Whether an error of a later call need not be another fault than this one."""
+    return finding.check == "repeatability" or (finding.output == "y" and finding.check in ("shape", "arity", "type"))
 
 
 def _check(question: Question, answer: Answered, truth: Truth, judgement: Judgement) -> None:

@@ -39,9 +39,9 @@ class Answered:
     cotangents: Parts | None = None
     no_pullback: bool = False
     inputs: Parts | None = None  # the arrays and dy, after the calls
-    again: Parts | None = None  # pullback(dy), once more
-    scaled: Parts | None = None  # pullback(-2 dy)
     second: tuple[Parts, Parts | None] | None = None  # value and cotangents of a second call, with no call in between
+    again: Parts | None = None  # pullback(dy) of the first call, once more
+    scaled: Parts | None = None  # pullback(-2 dy)
     kept: tuple[Parts, Parts | None] | None = None  # value and cotangents of the first call, after all later calls
     before: Parts | None = None  # the value for other arrays, from the call before the first one
 

@@ -68,7 +68,7 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered]) 
     The layer is called with other arrays first, and then with the question's arrays in the same memory: an answer that is
     remembered by shape, by address or from the first call shows. It is called with other arrays again before its value is
     read and before its pullback is called: one buffer for the values of all calls, or one place for what the pullback
-    needs, shows.
+    needs, shows. A second call with no call in between says whether that was the cause.
     """
     case, dy = question.case, question.dy
 
@@ -92,9 +92,6 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered]) 
     value, pullback = call(inputs)
     if question.others is not None:
         call(laid_out(question.others))
-    if question.reshaped is not None:
-        with suppress(Exception, SystemExit):  # only what this does to the other calls is judged
-            call(laid_out(question.reshaped))
     answer = Answered(_parts(value, tuple), before=before)
     answered.append(answer)
     dirty_memory([*question.arrays, dy])
@@ -107,17 +104,23 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered]) 
     else:
         answer.cotangents = _parts(cotangents, (tuple, list))
     answer.inputs = _parts((*inputs, given), tuple)
+    dirty_memory([*question.arrays, dy])
+    second, second_pullback = call(laid_out(question.arrays))
+    read = _parts(second, tuple)
+    dirty_memory([*question.arrays, dy])
+    answer.second = (
+        read,
+        None if answer.no_pullback else _parts(second_pullback(case.memory.lay_out(dy)), (tuple, list)),
+    )
+    if question.reshaped is not None:
+        with suppress(Exception, SystemExit):  # only what this does to the other calls is judged
+            call(laid_out(question.reshaped))
     if not answer.no_pullback:
         dirty_memory([*question.arrays, dy])
         answer.again = _parts(pullback(dy.copy()), (tuple, list))
         if case.values.scalable:
             twice = np.asarray(dy * dy.dtype.type(-2)).astype(dy.dtype)
             answer.scaled = _parts(pullback(twice), (tuple, list))
-    dirty_memory([*question.arrays, dy])
-    second, pullback = call(laid_out(question.arrays))
-    read = _parts(second, tuple)
-    dirty_memory([*question.arrays, dy])
-    answer.second = read, None if answer.no_pullback else _parts(pullback(case.memory.lay_out(dy)), (tuple, list))
     answer.kept = _parts(value, tuple), None if answer.no_pullback else _parts(cotangents, (tuple, list))
     return answer
 
