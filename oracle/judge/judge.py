@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from oracle.cases import Arrays, Case
-from oracle.judge.checks import CHECKS, MalformedError
+from oracle.judge.checks import CHECKS
 from oracle.judge.finding import Finding, Judgement
+from oracle.judge.form import FORM, gradients_of, outputs_of
+from oracle.judge.others import arrays_of_other_shapes, other_arrays
 from oracle.judge.overrun import lost_finding
 from oracle.targets.answer import Accepted, Answer, Answered, Lost, Malformed, NotOffered, Raised
 from oracle.targets.ask import Asked
@@ -20,7 +22,7 @@ def judge(layer: Asked, case: Case, arrays: Arrays | None = None, dy: np.ndarray
         arrays, dy, truth = drawn(case)
     else:
         truth = truth_of(case, arrays, dy)
-    question = Question(case, arrays, dy)
+    question = Question(case, arrays, dy, other_arrays(case), arrays_of_other_shapes(case))
     judgement = Judgement(undecided=truth.undecided)
     answer = layer.ask(question)
     if isinstance(answer, Lost):
@@ -34,12 +36,13 @@ def _judge(question: Question, answer: Answer, truth: Truth, judgement: Judgemen
     match answer:
         case Answered():
             _check(question, answer, truth, judgement)
-        case Raised(error, before):
+        case Raised(error, before, traceback):
             if before is not None:
                 _check(question, before, truth, judgement)
-            if not judgement.findings:
+            # The pullback may have failed on a dy that has not the shape of its value, or on what another call has left.
+            if not any(_makes_it_fail(finding) for finding in judgement.findings):
                 message = f"raised on a valid case: {error}"
-                judgement.add(Finding("error", "error", "y", message, got=error))
+                judgement.add(Finding("error", "error", "y", message, got=error, traceback=traceback or None))
         case Malformed(message):
             judgement.add(Finding("wrong", "arity", "y", message))
         case NotOffered():
@@ -48,12 +51,17 @@ def _judge(question: Question, answer: Answer, truth: Truth, judgement: Judgemen
             raise AssertionError("a question with dy is answered with a value and cotangents, or lost")
 
 
+def _makes_it_fail(finding: Finding) -> bool:
+    """Whether an error of a later call need not be another fault than this one."""
+    return finding.check == "repeatability" or (finding.output == "y" and finding.check in ("shape", "arity", "type"))
+
+
 def _check(question: Question, answer: Answered, truth: Truth, judgement: Judgement) -> None:
-    try:
-        for check in CHECKS:
-            if check.needs_right_numbers and judgement.findings:
-                return
-            for result in check.run(question, answer, truth):
-                judgement.add(result)
-    except MalformedError as malformed:
-        judgement.add(malformed.finding)
+    judgement.no_pullback = answer.no_pullback
+    for name in (*outputs_of(answer.value, truth), *gradients_of(answer.cotangents, question, truth)):
+        judgement.count_not_judged(name, truth.pairs[name].error)
+    for check in CHECKS:
+        if check.needs_right_numbers and any(finding.check not in FORM for finding in judgement.findings):
+            return
+        for result in check.run(question, answer, truth):
+            judgement.add(result)

@@ -1,4 +1,4 @@
-"""Slips of code that takes the addresses of elements for granted: an array is read as if it lay in memory in another way."""
+"""Slips of code that takes addresses for granted: an array is read as if it lay in memory in another way."""
 
 from __future__ import annotations
 

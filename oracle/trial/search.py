@@ -52,6 +52,13 @@ class Search:
             return f"stopped after {self.timed_out} cases without an answer in time"
         return f"stopped after the process died {self.crashed} times" if self.crashed >= MOST_CRASHED else None
 
+    @property
+    def lacks(self) -> list[str]:
+        """What the target does not offer, in words."""
+        if self.pullbacks.refused and not self.pullbacks.taken:
+            return [*self.offers.lacks, "the pullback"]
+        return [*self.offers.lacks, *(f"the pullback with {word}" for word in self.pullbacks.lacks)]
+
     def attempt(self, case: Case, planned: bool = False) -> list[Finding]:
         """Judge a case once. After the first finding, only a bounded number of new cases is judged."""
         key = hash(case.key)
@@ -67,7 +74,7 @@ class Search:
         if self.left is not None:
             self.left -= 1
         self.offers.add(case, judgement.offered)
-        self.total.add_counts(judgement)
+        self.total.include(judgement)
         if judgement.offered:
             self.judged += 1
             self.pullbacks.add(case, not judgement.no_pullback)
@@ -132,9 +139,11 @@ class Search:
         if not missing or self.found:
             return
         for case in pool(LAYERS[self.layer], self.dtype, self.sizes):
-            if missing & self.strength.open and self.judged < examples and self.offers.may_offer(case):
-                if self.strength.would_exclude(case) & missing:
-                    self.attempt(case)
+            open_ = missing & self.strength.open
+            if not open_ or self.judged >= examples:
+                break
+            if self.offers.may_offer(case) and self.strength.would_exclude(case) & open_:
+                self.attempt(case)
         self.strength.open -= missing
 
     def _draw(
