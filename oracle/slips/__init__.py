@@ -9,6 +9,7 @@ from oracle.layers import LAYERS
 from oracle.slips import conv, norm, pool  # noqa: F401 (importing a family puts its slips into the catalogue)
 from oracle.slips.blocks import block_slips
 from oracle.slips.general import general_slips
+from oracle.slips.layout import layout_slips
 from oracle.slips.slip import CATALOGUE, Answers, Circumstances, Slip
 
 
@@ -23,6 +24,7 @@ def slips_at(at: Circumstances) -> Iterator[Slip]:
     """Yield every slip that this case may show: those of the layer, and those that are derived from the case itself."""
     yield from slips_of(at.case.layer)
     yield from block_slips(at)
+    yield from layout_slips(at)
 
 
 __all__ = ["CATALOGUE", "Answers", "Circumstances", "Slip", "slips_at", "slips_of"]

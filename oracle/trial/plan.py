@@ -3,8 +3,9 @@
 A plan is made once, by a long search, and stored in ``plans/LAYER.json``:
 
 - ``cases``: a small set of cases that together exclude every slip that any case of the search excludes, chosen greedily;
-- ``equivalent``: the slips that no case of the search tells from the truth, each with the reason;
-- ``equivalent_in_halves``: those that are seen in float32 and float64, but not in float16 or bfloat16.
+- ``equivalent``: the slips that change something, but never more than the rounding bound allows, each with the reason;
+- ``equivalent_in_halves``: those that are seen in float32 and float64, but not in float16 or bfloat16;
+- ``no_effect``: the slips of the catalogue that change nothing in this layer.
 
 ``python -m oracle.trial.planning LAYER ...`` makes plans anew, after a layer, its cases or its slips have changed.
 """
@@ -13,8 +14,9 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Collection, Mapping
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from oracle.cases import Case, edge_cases
 from oracle.cases.tiles import tile_cases
@@ -31,10 +33,18 @@ def _stored(layer: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def equivalent_slips(layer: str, dtype: str) -> dict[str, str]:
-    """Return the slips of a layer that cannot be told from the truth in a dtype, each with the reason."""
+class Equivalent(NamedTuple):
+    """The slips of a layer that no case tells from the truth, each with the reason, and those that change nothing."""
+
+    equivalent: Mapping[str, str]
+    no_effect: Collection[str]
+
+
+def equivalent_slips(layer: str, dtype: str) -> Equivalent:
+    """Return the slips of a layer that cannot be told from the truth in a dtype."""
     plan = _stored(layer)
-    return plan.get("equivalent", {}) | (plan.get("equivalent_in_halves", {}) if dtype in HALVES else {})
+    equivalent = plan.get("equivalent", {}) | (plan.get("equivalent_in_halves", {}) if dtype in HALVES else {})
+    return Equivalent(equivalent, plan.get("no_effect", ()))
 
 
 def planned_cases(layer: str, dtype: str, sizes: str = "tiles") -> list[Case]:
@@ -53,11 +63,11 @@ def longest(case: Case) -> int:
 
 def read(layer: str, dtype: str, stored: list[Any]) -> Case:
     """Return the case that was written by ``written``, in a dtype."""
-    shapes, configuration, values, memory, seed = stored
+    shapes, configuration, values, memory, seed, odd_array = stored
     configuration = {name: tuples(value) for name, value in configuration.items()}
-    return Case(layer, dtype, tuples(shapes), configuration, values, tuples(memory), seed)
+    return Case(layer, dtype, tuples(shapes), configuration, values, tuples(memory), seed, odd_array)
 
 
 def written(case: Case) -> list[Any]:
     """Return a case as JSON has it, without its layer and its dtype."""
-    return [case.shapes, case.configuration, case.values, case.memory, case.seed]
+    return [case.shapes, case.configuration, case.values, case.memory, case.seed, case.odd_array]

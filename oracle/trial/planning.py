@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,42 +17,47 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from oracle.cases import Case, cases, pool
 from oracle.layers import LAYERS
-from oracle.trial.plan import HALVES, written
+from oracle.trial.plan import HALVES, Equivalent, written
 from oracle.trial.strength import Strength
 
 DRAWN = 200
-REASON = "no case of a search over {count} cases tells it from the truth"
+NOTHING = Equivalent({}, ())
+WITHIN = "changes no answer by more than the rounding bound allows in any of {count} cases"
+IN_HALVES = "is seen in float32 and float64; the rounding of float16 or of bfloat16 hides it"
 
 
 def make_plan(layer: str) -> dict[str, Any]:
     """Search for the cases of a layer that exclude its slips. Returns what is stored."""
     candidates = [*sorted(pool(LAYERS[layer], "float32", "tiles"), key=_cost), *_drawn(layer)]
-    search = Strength(layer, "float32", equivalent={})
+    search = Strength(layer, "float32", NOTHING)
     useful = [case for case in candidates if search.judged(case)]
-    again = {case: Strength(layer, "float32", equivalent={}).judged(case) for case in useful}
+    again = {case: Strength(layer, "float32", NOTHING).judged(case) for case in useful}
     chosen, left = [], set(search.excluded)
     while left:
         best = max(useful, key=lambda case: len(again[case] & left) / (1 + _cost(case) / 500))
         chosen.append(best)
         left -= again[best]
-    reason = REASON.format(count=len(candidates))
-    equivalent = dict.fromkeys(sorted(search.open), reason)
+    within = search.open & search.with_effect
+    found = Equivalent(
+        dict.fromkeys(sorted(within), WITHIN.format(count=len(candidates))), sorted(search.open - within)
+    )
     return {
         "cases": [written(case) for case in chosen],
-        "equivalent": equivalent,
-        "equivalent_in_halves": _in_halves(layer, [*chosen, *useful], equivalent),
+        "equivalent": found.equivalent,
+        "equivalent_in_halves": _in_halves(layer, useful, found),
+        "no_effect": found.no_effect,
     }
 
 
-def _in_halves(layer: str, useful: list[Case], equivalent: dict[str, str]) -> dict[str, str]:
+def _in_halves(layer: str, useful: list[Case], found: Equivalent) -> dict[str, str]:
     """Return the slips that are seen in float32, but not in one of the halves."""
-    found: set[str] = set()
+    hidden: set[str] = set()
     for dtype in HALVES:
-        search = Strength(layer, dtype, equivalent=equivalent)
-        for case in [Case(layer, dtype, *written(case)) for case in useful]:  # type: ignore[arg-type]
-            search.judged(case)
-        found |= search.open
-    return dict.fromkeys(sorted(found), "is seen in float32 and float64, but not in float16 or not in bfloat16")
+        search = Strength(layer, dtype, found)
+        for case in useful:
+            search.judged(replace(case, dtype=dtype))
+        hidden |= search.open
+    return dict.fromkeys(sorted(hidden), IN_HALVES)
 
 
 def _drawn(layer: str) -> list[Case]:
