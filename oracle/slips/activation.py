@@ -1,4 +1,4 @@
-"""Slips of the elementwise activations and of dropout."""
+"""Slips of the elementwise activations."""
 
 from __future__ import annotations
 
@@ -147,7 +147,9 @@ _slope(
     lambda x, at: _sides(x, _alpha(at) * np.expm1(np.minimum(x, 0.0)) + 1, 1.0),
 )
 _slope("dx has y on the negative side; it must be y + alpha", "elu", lambda x, at: _sides(x, at.true("y"), 1.0))
-_slope("dx has alpha on the negative side: the exponential is forgotten", "elu", lambda x, at: _sides(x, _alpha(at), 1.0))
+_slope(
+    "dx has alpha on the negative side: the exponential is forgotten", "elu", lambda x, at: _sides(x, _alpha(at), 1.0)
+)
 _slope("dx is dy everywhere", "elu", lambda x, at: np.ones(x.shape))
 _slope("dx is that of relu: 0 on the negative side", "elu", lambda x, at: x > 0)
 _slope("dx has the factor alpha on the positive side too", "elu", lambda x, at: _alpha(at) * _exp(x))
@@ -157,7 +159,11 @@ _slope(
     lambda x, at: (_own(at) > 0) + (_own(at) <= 0) * np.exp(_own(at)) * _alpha(at),
 )
 _value("y has the factor alpha on the positive side too", "elu", lambda x, at: _alpha(at) * _sides(x, np.expm1(x), x))
-_value("y is alpha exp(x) on the negative side: 1 is not subtracted", "elu", lambda x, at: _sides(x, _alpha(at) * _exp(x), x))
+_value(
+    "y is alpha exp(x) on the negative side: 1 is not subtracted",
+    "elu",
+    lambda x, at: _sides(x, _alpha(at) * _exp(x), x),
+)
 _value("y is alpha exp(x) - 1 on the negative side", "elu", lambda x, at: _sides(x, _alpha(at) * _exp(x) - 1, x))
 _value(
     "y divides x by alpha in the exponential, as in celu",
@@ -247,10 +253,18 @@ _gelu(
 )
 _gelu("y has the constant 0.044 in the approximation by tanh", "tanh", y=lambda x: _tanh_gelu(x, cubic=0.044))
 _gelu("y has 2 / pi in the approximation by tanh, not its root", "tanh", y=lambda x: _tanh_gelu(x, root=2 / np.pi))
-_gelu("y has the square of x in the approximation by tanh, not the cube", "tanh", y=lambda x: x / 2 * (1 + np.tanh(ROOT * (x + CUBIC * x * x))))
+_gelu(
+    "y has the square of x in the approximation by tanh, not the cube",
+    "tanh",
+    y=lambda x: x / 2 * (1 + np.tanh(ROOT * (x + CUBIC * x * x))),
+)
 _gelu("dx of the approximation by tanh forgets the cube", "tanh", slope=lambda x: _tanh_slope(x, 0.0))
 _gelu("dx of the approximation by tanh lacks the factor 3 of the cube", "tanh", slope=lambda x: _tanh_slope(x, CUBIC))
-_gelu("dx of the approximation by tanh lacks the derivative of tanh", "tanh", slope=lambda x: _tanh_gelu(x) / np.where(x == 0, 1.0, x))
+_gelu(
+    "dx of the approximation by tanh lacks the derivative of tanh",
+    "tanh",
+    slope=lambda x: _tanh_gelu(x) / np.where(x == 0, 1.0, x),
+)
 
 
 # -- silu, sigmoid, tanh, softplus ------------------------------------------------------------------------------------
@@ -274,14 +288,24 @@ def _by_exp(sentence: str, layer: str, output: str, f: Function) -> None:
         return {output: answer if output == "y" else at.dy.astype(np.float64) * answer}
 
 
-_by_exp("y is x exp(x) / (1 + exp(x)): infinity over infinity for large x", "silu", "y", lambda x: x * np.exp(x) / (1 + np.exp(x)))
+_by_exp(
+    "y is x exp(x) / (1 + exp(x)): infinity over infinity for large x",
+    "silu",
+    "y",
+    lambda x: x * np.exp(x) / (1 + np.exp(x)),
+)
 _by_exp(
     "dx uses exp(-x) / (1 + exp(-x))^2: infinity over infinity for x far below 0",
     "silu",
     "dx",
     lambda x: 1 / (1 + np.exp(-x)) + x * np.exp(-x) / (1 + np.exp(-x)) ** 2,
 )
-_by_exp("y is exp(x) / (1 + exp(x)): infinity over infinity for large x", "sigmoid", "y", lambda x: np.exp(x) / (1 + np.exp(x)))
+_by_exp(
+    "y is exp(x) / (1 + exp(x)): infinity over infinity for large x",
+    "sigmoid",
+    "y",
+    lambda x: np.exp(x) / (1 + np.exp(x)),
+)
 _by_exp(
     "dx is exp(-x) / (1 + exp(-x))^2: infinity over infinity for x far below 0",
     "sigmoid",
@@ -294,8 +318,18 @@ _slope("dx is y: the factor 1 - y is forgotten", "sigmoid", lambda x, at: at.tru
 _slope("dx is 1 - y: the factor y is forgotten", "sigmoid", lambda x, at: 1 - at.true("y"))
 _slope("dx is 1 - y^2, as for tanh", "sigmoid", lambda x, at: 1 - at.true("y") ** 2)
 _both("y is 1 / (1 + exp(x))", "sigmoid", lambda x: _sigmoid(-x), lambda x: -_sigmoid(x) * _sigmoid(-x))
-_both("y is a straight line cut off at 0 and 1", "sigmoid", lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x: 0.2 * (np.abs(x) < 2.5))
-_both("y is (1 + tanh(x)) / 2; it must be tanh of x / 2", "sigmoid", lambda x: _sigmoid(2 * x), lambda x: 2 * _sigmoid(2 * x) * _sigmoid(-2 * x))
+_both(
+    "y is a straight line cut off at 0 and 1",
+    "sigmoid",
+    lambda x: np.clip(0.2 * x + 0.5, 0, 1),
+    lambda x: 0.2 * (np.abs(x) < 2.5),
+)
+_both(
+    "y is (1 + tanh(x)) / 2; it must be tanh of x / 2",
+    "sigmoid",
+    lambda x: _sigmoid(2 * x),
+    lambda x: 2 * _sigmoid(2 * x) * _sigmoid(-2 * x),
+)
 
 _slope("dx is 1 - y: y is not squared", "tanh", lambda x, at: 1 - at.true("y"))
 _slope("dx is 1 - x^2: the derivative is written for y", "tanh", lambda x, at: 1 - x * x)
@@ -309,12 +343,22 @@ _by_exp(
     "y",
     lambda x: (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x)),
 )
-_both("y is 2 sigmoid(x) - 1; it must be the sigmoid of 2 x", "tanh", lambda x: np.tanh(x / 2), lambda x: (1 - np.tanh(x / 2) ** 2) / 2)
+_both(
+    "y is 2 sigmoid(x) - 1; it must be the sigmoid of 2 x",
+    "tanh",
+    lambda x: np.tanh(x / 2),
+    lambda x: (1 - np.tanh(x / 2) ** 2) / 2,
+)
 _both("y is x cut off at -1 and 1", "tanh", lambda x: np.clip(x, -1, 1), lambda x: np.abs(x) < 1)
 _by_exp("y is 2 sigmoid(2 x) - 1, which cancels near 0", "tanh", "y", lambda x: 2 / (1 + np.exp(-2 * x)) - 1)
 
 _by_exp("y is log(1 + exp(x)): infinite for large x", "softplus", "y", lambda x: np.log(1 + np.exp(x)))
-_by_exp("dx is exp(x) / (1 + exp(x)): infinity over infinity for large x", "softplus", "dx", lambda x: np.exp(x) / (1 + np.exp(x)))
+_by_exp(
+    "dx is exp(x) / (1 + exp(x)): infinity over infinity for large x",
+    "softplus",
+    "dx",
+    lambda x: np.exp(x) / (1 + np.exp(x)),
+)
 _by_exp(
     "y loses exp(-|x|) beside 1: log of the sum in place of log1p",
     "softplus",
@@ -326,54 +370,9 @@ _slope("dx takes the sigmoid of y", "softplus", lambda x, at: _sigmoid(at.true("
 _slope("dx is the derivative of the sigmoid", "softplus", lambda x, at: _sigmoid(x) * _sigmoid(-x))
 _slope("dx is 1 if x is positive, as for relu", "softplus", lambda x, at: x > 0)
 _value("y is log(1 + exp(-x))", "softplus", lambda x, at: np.logaddexp(0.0, -x))
-_value("y is log(1 + exp(-|x|)): the part x of the positive side is forgotten", "softplus", lambda x, at: np.logaddexp(0.0, -np.abs(x)))
+_value(
+    "y is log(1 + exp(-|x|)): the part x of the positive side is forgotten",
+    "softplus",
+    lambda x, at: np.logaddexp(0.0, -np.abs(x)),
+)
 _value("y is the logarithm to the base 2", "softplus", lambda x, at: np.logaddexp(0.0, x) / np.log(2))
-
-
-# -- dropout ----------------------------------------------------------------------------------------------------------
-
-
-def _dropout(
-    sentence: str,
-    *,
-    y: Callable[[np.ndarray, float], np.ndarray] | None = None,
-    dx: Callable[[np.ndarray, float], np.ndarray] | None = None,
-    resembles: str = "",
-) -> None:
-    """Multiply x by another factor in y, and dy by another factor in dx."""
-
-    @slip(sentence, "dropout", resembles=resembles)
-    def _one(at: Circumstances) -> Answers:
-        mask = at.array("mask")
-        assert mask is not None
-        p, answers = np.float64(at.option("p")), {}
-        if y is not None:
-            answers["y"] = _x(at) * y(mask, p)
-        if dx is not None:
-            answers["dx"] = at.dy.astype(np.float64) * dx(mask, p)
-        return answers
-
-
-def _dropout_both(sentence: str, factor: Callable[[np.ndarray, float], np.ndarray], resembles: str = "") -> None:
-    _dropout(sentence, y=factor, dx=factor, resembles=resembles)
-
-
-_dropout_both("nothing is divided by 1 - p", lambda mask, p: mask)
-_dropout_both("x is divided by p; it must be divided by 1 - p", lambda mask, p: mask / p, "lmjohns3/theanets #123")
-_dropout_both("x is multiplied by 1 - p; it must be divided by it", lambda mask, p: mask * (1 - p))
-_dropout_both("x is divided by 1 - p twice", lambda mask, p: mask / (1 - p) ** 2, "CSTR-Edinburgh/mlpractical #32")
-_dropout_both("the mask is reversed: what it keeps is dropped", lambda mask, p: (1 - mask) / (1 - p))
-_dropout_both("x is divided by the share that the mask keeps, not by 1 - p", lambda mask, p: mask / (mask.sum() / mask.size))
-_dropout("dx is not masked", dx=lambda mask, p: np.ones_like(mask) / (1 - p))
-_dropout("dx is neither masked nor divided by 1 - p", dx=lambda mask, p: np.ones_like(mask))
-_dropout("dx is not divided by 1 - p, but y is", dx=lambda mask, p: mask)
-_dropout("dx is divided by 1 - p twice, but y is divided once", dx=lambda mask, p: mask / (1 - p) ** 2)
-_dropout("dx is masked by what y drops", dx=lambda mask, p: (1 - mask) / (1 - p))
-_dropout("dx is divided by p", dx=lambda mask, p: mask / p)
-_dropout("y is not divided by 1 - p, but dx is", y=lambda mask, p: mask)
-_dropout("y is not masked", y=lambda mask, p: np.ones_like(mask) / (1 - p))
-
-
-@slip("dx takes y = 0 for a dropped element, which is wrong if x is 0", "dropout", resembles="kaldi-asr/kaldi #3890")
-def _dropout_by_value(at: Circumstances) -> Answers:
-    return {"dx": np.where(at.true("y") == 0, 0.0, at.dy / np.float64(1 - at.option("p")))}

@@ -268,9 +268,7 @@ _over("mean and variance are taken per position, over the channels only", ("grou
 _over("mean and variance are taken per channel, not per group", ("group_norm",), lambda n: _every(n)[3:])
 _over("mean and variance are taken over all groups of a sample", ("group_norm",), lambda n: _every(n)[1:])
 _over("mean and variance are taken over all channels of a sample", ("instance_norm",), lambda n: _every(n)[1:])
-_over(
-    "mean and variance are taken over the batch too", ("group_norm", "instance_norm"), lambda n: (0, *_every(n)[2:])
-)
+_over("mean and variance are taken over the batch too", ("group_norm", "instance_norm"), lambda n: (0, *_every(n)[2:]))
 
 
 @norm_slip(
@@ -318,7 +316,9 @@ def _beta_twice(n: Norm) -> Answers:
     return {"y": n.at.true("y") + n.beta}
 
 
-@norm_slip("the entry of gamma is that of the group, not that of the channel", "group_norm", resembles="apache/mxnet #17139")
+@norm_slip(
+    "the entry of gamma is that of the group, not that of the channel", "group_norm", resembles="apache/mxnet #17139"
+)
 def _gamma_per_group(n: Norm) -> Answers:
     gamma = n.at.array("gamma")
     if gamma is None:

@@ -56,7 +56,7 @@ def _parameter(name: str, layers: tuple[str, ...]) -> None:
 
     @norm_slip(f"{name} is overwritten by each sample; it must be added to", *layers)
     def _last_sample(n: Norm) -> Answers:
-        if name not in n.at.truth.pairs or len(n.axes) == n.x.ndim and n.at.case.layer in LAST_AXES:
+        if name not in n.at.truth.pairs or (len(n.axes) == n.x.ndim and n.at.case.layer in LAST_AXES):
             return NOTHING
         last = products(n)
         last[:-1] = 0
@@ -124,13 +124,19 @@ _dx("dx forgets that the mean depends on x", lambda t: t.d - t.x_hat * t.along, 
 _dx("dx forgets that the variance depends on x", lambda t: t.d - t.own, *STANDARDISED)
 _dx("dx forgets that the mean square depends on x", lambda t: t.d, "rms_norm")
 _dx("dx subtracts the mean of dy, as if the mean of x had been subtracted", lambda t: _centred_dx(t), "rms_norm")
-_dx("dx uses the sum of dy where it needs the sum of dy * x_hat", lambda t: t.d - t.own - t.x_hat * t.own, *STANDARDISED)
+_dx(
+    "dx uses the sum of dy in the place of the sum of dy * x_hat",
+    lambda t: t.d - t.own - t.x_hat * t.own,
+    *STANDARDISED,
+)
 _dx("dx is computed from dy, not from dy * gamma", _without_gamma, *ALL)
-_dx("dx multiplies by gamma after the means; they must be means of dy * gamma", _gamma_outside, *LAST_AXES, "group_norm")
-_dx("dx uses y where it needs x_hat", lambda t: _with(t, t.n.at.true("y").reshape(t.n.split)), *ALL)
-_dx("dx uses x where it needs x_hat", lambda t: _with(t, t.n.wide), *ALL)
-_dx("dx uses x - mean where it needs x_hat", lambda t: _with(t, t.n.wide - t.n.mean), *STANDARDISED)
-_dx("dx subtracts sums where it needs means", lambda t: t.d - t.n.size * (t.own + t.x_hat * t.along), *ALL)
+_dx(
+    "dx multiplies by gamma after the means; they must be means of dy * gamma", _gamma_outside, *LAST_AXES, "group_norm"
+)
+_dx("dx uses y in the place of x_hat", lambda t: _with(t, t.n.at.true("y").reshape(t.n.split)), *ALL)
+_dx("dx uses x in the place of x_hat", lambda t: _with(t, t.n.wide), *ALL)
+_dx("dx uses x - mean in the place of x_hat", lambda t: _with(t, t.n.wide - t.n.mean), *STANDARDISED)
+_dx("dx subtracts sums; it must subtract means", lambda t: t.d - t.n.size * (t.own + t.x_hat * t.along), *ALL)
 _dx(
     "dx divides the sum of dy * x_hat by one less than the number of terms",
     lambda t: t.d - t.own - t.x_hat * t.along * (t.n.size / np.float64(t.n.size - 1)),
@@ -140,7 +146,7 @@ _dx("dx lacks the factor 2 of the derivative of a square", lambda t: t.d - t.own
 _dx("dx adds the part through the variance; it must subtract it", lambda t: t.d - t.own + t.x_hat * t.along, *ALL)
 _dx("dx adds the part through the mean; it must subtract it", lambda t: t.d + t.own - t.x_hat * t.along, *STANDARDISED)
 _dx(
-    "dx has the power -1/2 of the variance where the derivative has -3/2",
+    "dx has the power -1/2 of the variance; the derivative has -3/2",
     lambda t: t.d - t.own - t.x_hat * t.along * (t.n.var + t.n.eps),
     *ALL,
 )

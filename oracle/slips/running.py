@@ -83,7 +83,9 @@ _running(
     mean=lambda b, m: (1 - m) * b.old_mean + b.mean,
     var=lambda b, m: (1 - m) * b.old_var + b.var,
 )
-_running("the new running mean is made from the sum over the batch", mean=lambda b, m: _mixed(b.old_mean, b.mean * b.size, m))
+_running(
+    "the new running mean is made from the sum over the batch", mean=lambda b, m: _mixed(b.old_mean, b.mean * b.size, m)
+)
 _running(
     "the new running variance is taken about the running mean, not about the mean of the batch",
     var=lambda b, m: _mixed(b.old_var, b.var + (b.mean - b.old_mean) ** 2 * b.size / np.float64(b.size - 1), m),
@@ -175,9 +177,7 @@ _evaluated(
 _evaluated(
     "evaluation adds no eps to the running variance", lambda b, eps: (b.old_mean, b.old_var - eps), "y", "dx", "dgamma"
 )
-_evaluated(
-    "evaluation does not subtract the running mean", lambda b, eps: (0 * b.old_mean, b.old_var), "y", "dgamma"
-)
+_evaluated("evaluation does not subtract the running mean", lambda b, eps: (0 * b.old_mean, b.old_var), "y", "dgamma")
 _evaluated(
     "evaluation makes the running variance unbiased once more",
     lambda b, eps: (b.old_mean, b.old_var * b.size / np.float64(b.size - 1)),
@@ -185,7 +185,9 @@ _evaluated(
     "dx",
     "dgamma",
 )
-_evaluated("dgamma in evaluation is computed with the statistics of the batch", lambda b, eps: (b.mean, b.var), "dgamma")
+_evaluated(
+    "dgamma in evaluation is computed with the statistics of the batch", lambda b, eps: (b.mean, b.var), "dgamma"
+)
 
 
 @slip("dx in evaluation treats mean and variance as functions of x", "batch_norm", resembles="pytorch/xla #913")

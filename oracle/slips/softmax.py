@@ -131,7 +131,9 @@ _value(
 _value("y is the logarithm of the softmax", lambda r: np.log(r.p), "softmax")
 _value("y is the logarithm of a softmax that may be 0: minus infinity", _log_of_softmax, "log_softmax")
 _value("y is the logarithm of the softmax plus 1e-8", lambda r: np.log(r.p + 1e-8), "log_softmax")
-_value("y is the logarithm of the softmax, which is at least 1e-7", lambda r: np.log(np.maximum(r.p, 1e-7)), "log_softmax")
+_value(
+    "y is the logarithm of the softmax, which is at least 1e-7", lambda r: np.log(np.maximum(r.p, 1e-7)), "log_softmax"
+)
 _value("the maximum is subtracted in the sum and not from x itself", _maximum_not_in_sum, "log_softmax")
 _value("y is x - max: the logarithm of the sum is forgotten", lambda r: r.x - r.largest, "log_softmax")
 _value(
@@ -139,7 +141,11 @@ _value(
     lambda r: r.y + np.log(r.x.shape[r.axis]),
     "log_softmax",
 )
-_value("y subtracts the sum of the exponentials, not its logarithm", lambda r: r.x - r.largest - r.sum(np.exp(r.x - r.largest)), "log_softmax")
+_value(
+    "y subtracts the sum of the exponentials, not its logarithm",
+    lambda r: r.x - r.largest - r.sum(np.exp(r.x - r.largest)),
+    "log_softmax",
+)
 _value("y is the softmax: the logarithm is forgotten", lambda r: r.p, "log_softmax")
 _value("y is the logarithm to the base 2", lambda r: r.y / np.log(2), "log_softmax")
 
@@ -164,7 +170,12 @@ def _other_axis(at: Circumstances) -> Answers:
     return {"dx": r.dy - r.p * total if r.logarithm else r.p * (r.dy - total)}
 
 
-_dx("dx has the diagonal of the Jacobian only: dy y (1 - y)", lambda r: r.dy * r.p * (1 - r.p), "softmax", resembles="HomericIntelligence/Odyssey #2134")
+_dx(
+    "dx has the diagonal of the Jacobian only: dy y (1 - y)",
+    lambda r: r.dy * r.p * (1 - r.p),
+    "softmax",
+    resembles="HomericIntelligence/Odyssey #2134",
+)
 _dx("dx is dy y: the sum of dy * y is forgotten", lambda r: r.dy * r.p, "softmax")
 _dx("dx subtracts the sum of dy; it must be that of dy * y", lambda r: r.p * (r.dy - r.sum(r.dy)), "softmax")
 _dx(
@@ -186,7 +197,11 @@ _dx("dx subtracts the softmax: the sum of dy is forgotten", lambda r: r.dy - r.p
 _dx("dx subtracts dy times the softmax: the sum of dy is forgotten", lambda r: r.dy * (1 - r.p), "log_softmax")
 _dx("dx multiplies the sum of dy by y, the logarithm", lambda r: r.dy - r.y * r.sum(r.dy), "log_softmax")
 _dx("dx uses the mean of dy", lambda r: r.dy - r.p * r.sum(r.dy) / r.x.shape[r.axis], "log_softmax")
-_dx("dx subtracts the mean of dy: the softmax is forgotten", lambda r: r.dy - r.sum(r.dy) / r.x.shape[r.axis], "log_softmax")
+_dx(
+    "dx subtracts the mean of dy: the softmax is forgotten",
+    lambda r: r.dy - r.sum(r.dy) / r.x.shape[r.axis],
+    "log_softmax",
+)
 _dx("dx subtracts the sum of dy: the softmax is forgotten", lambda r: r.dy - r.sum(r.dy), "log_softmax")
 _dx("dx uses the sum of dy times the softmax", lambda r: r.dy - r.p * r.sum(r.dy * r.p), "log_softmax")
 _dx("dx is that of softmax", lambda r: r.p * (r.dy - r.sum(r.dy * r.p)), "log_softmax")
