@@ -8,7 +8,7 @@ from oracle.cases import numpy_dtype
 from oracle.slips.backward import ACTIVATIONS, LOSSES, NORMS, OTHERS
 from oracle.slips.slip import NOTHING, Answers, Circumstances, slip
 
-NARROWER = {"float64": "float32", "float32": "bfloat16", "float16": "bfloat16"}
+NARROWER = {"float64": "float32", "float32": "float16"}
 
 
 @slip("everything is computed in a narrower dtype than that of the arrays", *NORMS, *ACTIVATIONS, *LOSSES, *OTHERS)
