@@ -273,16 +273,15 @@ _slope("dx lacks x times the derivative of the sigmoid", "silu", lambda x, at: _
 _slope("dx is that of the sigmoid", "silu", lambda x, at: _sigmoid(x) * _sigmoid(-x))
 _slope("dx lacks the sigmoid itself", "silu", lambda x, at: x * _sigmoid(x) * _sigmoid(-x))
 _slope("dx lacks the factor x", "silu", lambda x, at: _sigmoid(x) * (1 + _sigmoid(-x)))
-_slope("dx lacks the factor 1 - sigmoid(x)", "silu", lambda x, at: _sigmoid(x) * (1 + x))
 _slope("dx is y + sigmoid(x): the last factor, 1 - y, is forgotten", "silu", lambda x, at: at.true("y") + _sigmoid(x))
 _value("y is the sigmoid: the factor x is forgotten", "silu", lambda x, at: _sigmoid(x))
 _value("y is x sigmoid(-x)", "silu", lambda x, at: x * _sigmoid(-x))
 
 
-def _by_exp(sentence: str, layer: str, output: str, f: Function) -> None:
+def _by_exp(sentence: str, layer: str, output: str, f: Function, resembles: str = "") -> None:
     """Put a formula into the catalogue that overflows in the dtype of the case."""
 
-    @slip(sentence, layer)
+    @slip(sentence, layer, resembles=resembles)
     def _one(at: Circumstances) -> Answers:
         answer = np.asarray(f(_own(at))).astype(np.float64)
         return {output: answer if output == "y" else at.dy.astype(np.float64) * answer}
@@ -313,7 +312,6 @@ _by_exp(
     lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2,
 )
 _slope("dx is x (1 - x): the derivative is written for y", "sigmoid", lambda x, at: x * (1 - x))
-_slope("dx takes the sigmoid of y", "sigmoid", lambda x, at: _sigmoid(at.true("y")) * _sigmoid(-at.true("y")))
 _slope("dx is y: the factor 1 - y is forgotten", "sigmoid", lambda x, at: at.true("y"))
 _slope("dx is 1 - y: the factor y is forgotten", "sigmoid", lambda x, at: 1 - at.true("y"))
 _slope("dx is 1 - y^2, as for tanh", "sigmoid", lambda x, at: 1 - at.true("y") ** 2)
@@ -333,7 +331,6 @@ _both(
 
 _slope("dx is 1 - y: y is not squared", "tanh", lambda x, at: 1 - at.true("y"))
 _slope("dx is 1 - x^2: the derivative is written for y", "tanh", lambda x, at: 1 - x * x)
-_slope("dx takes tanh of y", "tanh", lambda x, at: 1 - np.tanh(at.true("y")) ** 2)
 _slope("dx is y (1 - y), as for the sigmoid", "tanh", lambda x, at: at.true("y") * (1 - at.true("y")))
 _slope("dx is 1 + y^2", "tanh", lambda x, at: 1 + at.true("y") ** 2)
 _slope("dx is y^2", "tanh", lambda x, at: at.true("y") ** 2)
@@ -352,7 +349,13 @@ _both(
 _both("y is x cut off at -1 and 1", "tanh", lambda x: np.clip(x, -1, 1), lambda x: np.abs(x) < 1)
 _by_exp("y is 2 sigmoid(2 x) - 1, which cancels near 0", "tanh", "y", lambda x: 2 / (1 + np.exp(-2 * x)) - 1)
 
-_by_exp("y is log(1 + exp(x)): infinite for large x", "softplus", "y", lambda x: np.log(1 + np.exp(x)))
+_by_exp(
+    "y is log(1 + exp(x)): infinite for large x",
+    "softplus",
+    "y",
+    lambda x: np.log(1 + np.exp(x)),
+    resembles="tracel-ai/burn #5373",
+)
 _by_exp(
     "dx is exp(x) / (1 + exp(x)): infinity over infinity for large x",
     "softplus",
@@ -366,7 +369,6 @@ _by_exp(
     lambda x: np.maximum(x, 0) + np.log(1 + np.exp(-np.abs(x))),
 )
 _slope("dx is sigmoid(-x)", "softplus", lambda x, at: _sigmoid(-x))
-_slope("dx takes the sigmoid of y", "softplus", lambda x, at: _sigmoid(at.true("y")))
 _slope("dx is the derivative of the sigmoid", "softplus", lambda x, at: _sigmoid(x) * _sigmoid(-x))
 _slope("dx is 1 if x is positive, as for relu", "softplus", lambda x, at: x > 0)
 _value("y is log(1 + exp(-x))", "softplus", lambda x, at: np.logaddexp(0.0, -x))

@@ -52,6 +52,12 @@ _dropout("y is not divided by 1 - p, but dx is", y=lambda mask, p: mask)
 _dropout("y is not masked", y=lambda mask, p: np.ones_like(mask) / (1 - p))
 
 
-@slip("dx takes y = 0 for a dropped element, which is wrong if x is 0", "dropout", resembles="kaldi-asr/kaldi #3890")
-def _dropout_by_value(at: Circumstances) -> Answers:
+@slip("dx takes an element for dropped if y is 0, which is wrong if x is 0", "dropout")
+def _dropped_if_zero(at: Circumstances) -> Answers:
     return {"dx": np.where(at.true("y") == 0, 0.0, at.dy / np.float64(1 - at.option("p")))}
+
+
+@slip("dx finds the mask as y / x, and takes 1 if x is 0", "dropout", resembles="kaldi-asr/kaldi #3890")
+def _mask_from_quotient(at: Circumstances) -> Answers:
+    x = at.array("x")
+    return {"dx": at.dy.astype(np.float64) * np.where(x == 0, 1.0, at.true("y") / x)}

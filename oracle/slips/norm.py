@@ -162,17 +162,21 @@ def _sum_for_mean(n: Norm) -> Answers:
     return n.again(n.split, n.axes, divisor=1)
 
 
-@norm_slip("eps is added to the standard deviation, not to the variance", *ALL)
+@norm_slip("eps is added to the standard deviation, not to the variance", *ALL, resembles="codertimo/BERT-pytorch #30")
 def _eps_outside(n: Norm) -> Answers:
     return n.scaled(1 / (np.sqrt(n.var) + n.eps))
 
 
-@norm_slip("eps is a lower limit of the variance; it must be added to it", *ALL)
+@norm_slip(
+    "eps is a lower limit of the variance; it must be added to it",
+    *ALL,
+    resembles="vacancy/Synchronized-BatchNorm-PyTorch #43",
+)
 def _eps_limit(n: Norm) -> Answers:
     return n.scaled(1 / np.sqrt(np.maximum(n.var, n.eps)))
 
 
-@norm_slip("nothing is added to the variance: a variance of 0 is divided by", *ALL)
+@norm_slip("eps is not added: a variance of 0 is divided by", *ALL, resembles="torchcvnn/torchcvnn #32")
 def _without_eps(n: Norm) -> Answers:
     return n.again(n.split, n.axes, eps=0.0)
 

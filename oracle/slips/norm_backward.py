@@ -26,7 +26,7 @@ _dgamma("dgamma sums dy * x; it must be dy * x_hat", lambda n: n.x, *ALL)
 _dgamma("dgamma sums dy * y; it must be dy * x_hat", lambda n: n.at.true("y"), *ALL)
 _dgamma("dgamma is not divided by the standard deviation", lambda n: n.wide - n.mean, *STANDARDISED)
 _dgamma("dgamma uses x without its mean subtracted", lambda n: n.wide / np.sqrt(n.var + n.eps), *STANDARDISED)
-_dgamma("dgamma is multiplied by gamma", lambda n: n.x_hat * n.gamma.reshape(n.split), *ALL)
+_dgamma("dgamma is multiplied by gamma", lambda n: n.x_hat * n.gamma.reshape(n.split), *STANDARDISED)
 _dgamma("dgamma is divided by the standard deviation twice", lambda n: n.x_hat / np.sqrt(n.var + n.eps), *ALL)
 
 
@@ -87,10 +87,10 @@ class Terms:
     x_hat: np.ndarray
 
 
-def _dx(sentence: str, inner: Callable[[Terms], np.ndarray], *layers: str) -> None:
+def _dx(sentence: str, inner: Callable[[Terms], np.ndarray], *layers: str, resembles: str = "") -> None:
     """Replace d - own - x_hat * along by something else."""
 
-    @norm_slip(sentence, *layers)
+    @norm_slip(sentence, *layers, resembles=resembles)
     def _one(n: Norm) -> Answers:
         own = n.d.mean(n.axes, keepdims=True) if n.centred else 0.0
         t = Terms(n, n.d, own, (n.d * n.x_hat).mean(n.axes, keepdims=True), n.x_hat)
@@ -114,6 +114,11 @@ def _without_gamma(t: Terms) -> np.ndarray:
     return _gamma_outside(t) / gamma
 
 
+def _means_over(t: Terms, axes: tuple[int, ...]) -> np.ndarray:
+    own = t.d.mean(axes, keepdims=True) if t.n.centred else 0.0
+    return np.asarray(t.d - own - t.x_hat * (t.d * t.x_hat).mean(axes, keepdims=True))
+
+
 def _sums_of_first(t: Terms) -> np.ndarray:
     own = t.own.ravel()[0] if t.n.centred else 0.0
     return np.asarray(t.d - own - t.x_hat * t.along.ravel()[0])
@@ -134,8 +139,19 @@ _dx(
     "dx multiplies by gamma after the means; they must be means of dy * gamma", _gamma_outside, *LAST_AXES, "group_norm"
 )
 _dx("dx uses y in the place of x_hat", lambda t: _with(t, t.n.at.true("y").reshape(t.n.split)), *ALL)
-_dx("dx uses x in the place of x_hat", lambda t: _with(t, t.n.wide), *ALL)
-_dx("dx uses x - mean in the place of x_hat", lambda t: _with(t, t.n.wide - t.n.mean), *STANDARDISED)
+_dx("dx uses x in the place of x_hat", lambda t: _with(t, t.n.wide), *STANDARDISED)
+_dx(
+    "dx sums dy * (x - mean) in the place of dy * x_hat",
+    lambda t: t.d - t.own - t.x_hat * t.along * np.sqrt(t.n.var + t.n.eps),
+    *STANDARDISED,
+)
+_dx(
+    "dx sums dy * x in the place of dy * x_hat",
+    lambda t: t.d - t.own - t.x_hat * (t.d * t.n.wide).mean(t.n.axes, keepdims=True),
+    *ALL,
+)
+_dx("dx takes its means over the whole of dy", lambda t: _means_over(t, tuple(range(t.d.ndim))), *ALL)
+_dx("dx takes its means over the batch", lambda t: _means_over(t, (0,)), *ALL)
 _dx("dx subtracts sums; it must subtract means", lambda t: t.d - t.n.size * (t.own + t.x_hat * t.along), *ALL)
 _dx(
     "dx divides the sum of dy * x_hat by one less than the number of terms",
@@ -145,6 +161,12 @@ _dx(
 _dx("dx lacks the factor 2 of the derivative of a square", lambda t: t.d - t.own - t.x_hat * t.along / 2, *ALL)
 _dx("dx adds the part through the variance; it must subtract it", lambda t: t.d - t.own + t.x_hat * t.along, *ALL)
 _dx("dx adds the part through the mean; it must subtract it", lambda t: t.d + t.own - t.x_hat * t.along, *STANDARDISED)
+_dx(
+    "dx subtracts the mean of dy * gamma twice",
+    lambda t: t.d - 2 * t.own - t.x_hat * t.along,
+    *STANDARDISED,
+    resembles="tenstorrent/tt-metal #53204",
+)
 _dx(
     "dx has the power -1/2 of the variance; the derivative has -3/2",
     lambda t: t.d - t.own - t.x_hat * t.along * (t.n.var + t.n.eps),

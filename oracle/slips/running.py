@@ -67,6 +67,7 @@ _running(
     "the running statistics are returned as they came: training must update them",
     mean=lambda b, m: b.old_mean,
     var=lambda b, m: b.old_var,
+    resembles="paiml/aprender #2166",
 )
 _running(
     "the new running statistics are those of the batch: the old ones are lost",

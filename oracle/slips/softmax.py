@@ -174,9 +174,14 @@ _dx(
     "dx has the diagonal of the Jacobian only: dy y (1 - y)",
     lambda r: r.dy * r.p * (1 - r.p),
     "softmax",
+    resembles="pocketpy/cTensor #31",
+)
+_dx(
+    "dx is dy y: the sum of dy * y is forgotten",
+    lambda r: r.dy * r.p,
+    "softmax",
     resembles="HomericIntelligence/Odyssey #2134",
 )
-_dx("dx is dy y: the sum of dy * y is forgotten", lambda r: r.dy * r.p, "softmax")
 _dx("dx subtracts the sum of dy; it must be that of dy * y", lambda r: r.p * (r.dy - r.sum(r.dy)), "softmax")
 _dx(
     "dx subtracts the mean of dy * y; it must be the sum",
