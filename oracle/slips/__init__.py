@@ -6,7 +6,21 @@ import functools
 from collections.abc import Iterator
 
 from oracle.layers import LAYERS
-from oracle.slips import conv, norm, pool  # noqa: F401 (importing a family puts its slips into the catalogue)
+from oracle.slips import (  # noqa: F401 (importing a family puts its slips into the catalogue)
+    activation,
+    backward,
+    conv,
+    dropout,
+    linear,
+    loss,
+    norm,
+    norm_backward,
+    pair_loss,
+    pool,
+    precision,
+    running,
+    softmax,
+)
 from oracle.slips.blocks import block_slips
 from oracle.slips.general import general_slips
 from oracle.slips.layout import layout_slips

@@ -131,7 +131,11 @@ def slip(
     """Put a function into the catalogue, for the layers of these names that have these options."""
 
     def put(function: Function) -> Function:
-        CATALOGUE.append(Entry(Slip(sentence, function, resembles), layers, options))
+        def answers(at: Circumstances) -> Answers:
+            # NumPy makes a scalar of what is computed from arrays without axes.
+            return {name: np.asarray(y, np.float64) for name, y in function(at).items()}
+
+        CATALOGUE.append(Entry(Slip(sentence, answers, resembles), layers, options))
         return function
 
     return put
