@@ -45,7 +45,8 @@ def tile_edges(layer: Layer) -> list[Edge]:
     axes = [] if not starts else _axes(layer, starts[0])
     packed: list[_Shape] = []
     for axis, length in _wanted(axes):
-        fresh = [starts[len(packed) % len(starts)]] if len(packed) < MOST_CASES and not axis.kernel else []
+        first = len(packed) % len(starts)
+        fresh = [*starts[first:], *starts[:first]] if len(packed) < MOST_CASES and not axis.kernel else []
         for i, shape in enumerate([*packed, *fresh]):
             longer = shape.lengthened(axis, length)
             others = sum(other.work for other in packed if other is not shape)

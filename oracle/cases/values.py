@@ -68,7 +68,7 @@ class Values(StrEnum):
         if self is Values.LARGE:
             return normal * (100 if half else 1e4)
         if self is Values.NEGATIVE:
-            return -min(1e6, float(limits.max) / 4) * (1 + rng.random(shape))
+            return -min(1e6, float(limits.max) / 64) * (1 + rng.random(shape))
         if self is Values.EXTREME:
             small = _with_some(normal * float(limits.smallest_normal), normal, 0.1, rng)
             return _with_some(np.sign(normal) * rng.uniform(0.1, 0.5, shape) * float(limits.max), small, 0.1, rng)

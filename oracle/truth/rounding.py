@@ -107,11 +107,15 @@ class Rounding:
         return size <= 2.0**self.precision.bits
 
     def sum_of(self, terms: Terms, *operands: Pair) -> np.ndarray:
-        """Return the error of a sum: what its terms carry, and n - 1 roundings of the sum of their magnitudes."""
+        """Return the error of a sum: what its terms carry, and n - 1 roundings of the sum of their magnitudes.
+
+        It is infinite if a part of the sum may overflow, in the order of some target.
+        """
         p = self.precision
         additions = np.maximum(terms.count - 1, 0)
         own = additions * ((terms.size + terms.carried) * p.unit_roundoff + (terms.size != 0) * p.smallest_normal)
-        return np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried
+        error = np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried
+        return np.where(np.isfinite(terms.size) & (terms.size + error > p.largest), np.inf, error)
 
     def within_range(self, value: np.ndarray, error: np.ndarray, operands: tuple[Pair, ...]) -> np.ndarray:
         """Return an infinite error if the dtype may overflow, and 0 if an infinity or NaN of the inputs goes through."""
