@@ -111,6 +111,48 @@ def test_error_in_any_order_of_summation_stays_below_the_bound(layer, dtype):
                     assert miss <= pair.error[i], (case, i, float(miss), pair.error[i])
 
 
+LONG = {
+    "layer_norm": ((2, 1025), (1025,), (1025,)),
+    "rms_norm": ((2, 1025), (1025,)),
+    "batch_norm": ((1025, 2), (2,), (2,), None, None),
+    "softmax": ((2, 1025),),
+    "log_softmax": ((2, 1025),),
+    "linear": ((2, 1025), (2, 1025), (2,)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("layer", LONG)
+def test_a_half_is_bounded_at_the_length_of_a_kernel_and_a_constant_lies_outside(layer, dtype):
+    for seed in range(3):
+        case = Case(layer, dtype, LONG[layer], seed=seed)
+        derivation, truth = derive(layer, case.shapes, {}), drawn(case).truth
+        arithmetic = AnyOrder(numpy_dtype(dtype), np.random.default_rng(seed))
+        got = evaluate(derivation.jaxpr, [arithmetic.constant(x.astype(np.float64)) for x in given(case)], arithmetic)
+        for name, value in zip(derivation.names, map(arithmetic.answer, got), strict=True):
+            pair = truth.pairs[name]
+            assert np.isfinite(pair.error).all(), name
+            assert (np.abs(value.astype(np.float64) - pair.value) <= pair.error).all(), name
+            assert (np.abs(7 - pair.value) > pair.error).any() or name == "dgamma", name  # a sum of 1,025 rounded terms
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_sum_that_is_added_up_in_the_half_lies_outside(dtype):
+    """Of ones, such a sum stays at 1 / u; the bound is one rounding to the half, and the additions in float32."""
+    n = round(2 / Precision.of(numpy_dtype(dtype)).unit_roundoff)
+    with jax.enable_x64(True):
+        jaxpr = jax.make_jaxpr(jnp.sum)(np.ones(n))
+    numbers = Bounded(Precision.of(numpy_dtype(dtype)), integers_exact=False)
+    (pair,) = evaluate(jaxpr, [numbers.exactly(np.ones(n))], numbers)
+    total = np.ones((), numpy_dtype(dtype))
+    for _ in range(n - 1):
+        total = total + np.ones((), numpy_dtype(dtype))
+    assert float(total) == n / 2
+    assert abs(float(total) - n) > 100 * pair.error
+    u = numbers.precision.unit_roundoff
+    assert pair.error == pytest.approx(u * n + SINGLE.unit_roundoff * n * n, rel=0.01)
+
+
 @pytest.mark.parametrize("layer", ["conv2d", "linear", "affine", "conv_transpose2d", "add", "pad"])
 def test_integers_demand_bitwise_equality(layer):
     last = usual(layer)[-1]
