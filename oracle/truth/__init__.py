@@ -1,5 +1,6 @@
 """The truth of a configuration: its value, every cotangent, and a rounding bound per element."""
 
+from oracle.truth.accuracy import Usual, grade, usual_error
 from oracle.truth.autodiff import Derivation, derive
 from oracle.truth.bounded import Bounded
 from oracle.truth.case import Drawn, Truth, drawn, truth_of
@@ -17,8 +18,11 @@ __all__ = [
     "Precision",
     "Truth",
     "Uninterpretable",
+    "Usual",
     "derive",
     "drawn",
     "evaluate",
+    "grade",
     "truth_of",
+    "usual_error",
 ]

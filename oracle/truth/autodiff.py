@@ -28,6 +28,11 @@ class Derivation:
     value_shape: tuple[int, ...]
     divides: bool
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of what the jaxpr returns: the outputs, then dx for the gradient by x."""
+        return (*self.outputs, *("d" + name for name in self.gradients))
+
 
 def derive(name: str, shapes: tuple[tuple[int, ...] | None, ...], configuration: dict[str, Any]) -> Derivation:
     """Trace the value and ``jax.vjp`` of a layer in float64; a cache answers repeated calls."""

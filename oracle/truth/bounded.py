@@ -29,7 +29,7 @@ class Bounded(Rounding):
         pair = self.exactly(value)
         if value.dtype.kind != "f" or not np.isfinite(value).all():
             return pair
-        u, tiny = self.precision.unit_roundoff, self.precision.smallest_normal
+        u, tiny = self.precision.unit_roundoff, self.underflow(self.precision)
         small = whole(value) & (np.abs(value) <= 2.0**self.precision.bits)
         scaled = np.frexp(value)[0] * 2.0**self.precision.bits  # an integer if the constant is representable
         return Pair(pair.value, np.where(small | whole(scaled), 0.0, u * np.abs(value) + tiny))
@@ -38,12 +38,12 @@ class Bounded(Rounding):
         """Return the primitive's value and its error."""
         value = np.asarray(self.values.apply(primitive, parameters, *(x.value for x in operands)))
         if primitive.kind is Kind.STRUCTURE:
-            return _rearranged(value, primitive, parameters, operands)
+            return self._rearranged(value, primitive, parameters, operands)
         if primitive.kind is Kind.COUNT or value.dtype.kind in "iu":
             return self.exactly(value)
         terms = None if primitive.terms is None else primitive.terms(self, parameters, *operands)
         if terms is not None:
-            error = self.sum_of(terms, *operands)
+            error = self.sum_of(value, terms, *operands)
             return Pair(value, self.within_range(value, error, operands), terms)
         if primitive.error is None:
             raise Uninterpretable(f"the rounding analysis has no rule for the primitive {primitive.name!r}")
@@ -51,25 +51,24 @@ class Bounded(Rounding):
         if primitive.kind is Kind.COMPARISON or primitive.kind is Kind.LOGIC:
             return Pair(value, error)
         if primitive.ulps:
-            error = error + self.library(value, primitive.ulps)
+            error = self.together(error, self.library(value, primitive.ulps))
         # The errors of the operands are themselves off: a target rounds what it has rounded before.
         error = np.asarray(error, np.float64) * (1 + ROUNDINGS * self.precision.unit_roundoff)
         return Pair(value, self.within_range(value, error, operands))
 
+    def _rearranged(
+        self, value: np.ndarray, primitive: Primitive, parameters: dict[str, Any], operands: tuple[Pair, ...]
+    ) -> Pair:
+        """Move the errors and the terms as the values were moved."""
+        moved = operands[: primitive.moved]
+        indices = [x.value for x in operands[len(moved) :]]
 
-def _rearranged(
-    value: np.ndarray, primitive: Primitive, parameters: dict[str, Any], operands: tuple[Pair, ...]
-) -> Pair:
-    """Move the errors and the terms as the values were moved."""
-    moved = operands[: primitive.moved]
-    indices = [x.value for x in operands[len(moved) :]]
+        def move(*xs: np.ndarray) -> np.ndarray:
+            return primitive.value(parameters, *xs, *indices)
 
-    def move(*xs: np.ndarray) -> np.ndarray:
-        return primitive.value(parameters, *xs, *indices)
-
-    error = move(*(x.error for x in moved))
-    if all(x.terms is None for x in moved):
-        return Pair(value, error)
-    parts = [x.as_terms() for x in moved]
-    terms = Terms(move(*(t.count for t in parts)), move(*(t.size for t in parts)), move(*(t.carried for t in parts)))
-    return Pair(value, error, terms)
+        error = move(*(x.error for x in moved))
+        if all(x.terms is None for x in moved):
+            return Pair(value, error)
+        parts = [self.terms_of(x) for x in moved]
+        columns = zip(*((t.count, t.size, t.carried, t.stored) for t in parts), strict=True)
+        return Pair(value, error, Terms(*(move(*column) for column in columns)))

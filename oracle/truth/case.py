@@ -60,8 +60,8 @@ def truth_of(case: Case, arrays: Arrays, dy: np.ndarray) -> Truth:
     numbers = Bounded(Precision.of(numpy_dtype(case.dtype)), integers_exact=not derivation.divides)
     given = [numbers.exactly(x) for x in (*arrays, dy) if x is not None]
     results = evaluate(derivation.jaxpr, given, numbers)
-    names = (*derivation.outputs, *("d" + name for name in derivation.gradients))
     # The truth is rounded too: to float64, or to extended precision if the target computes in float64.
     own = float(np.finfo(numbers.values.dtype).eps) / numbers.precision.unit_roundoff
-    pairs = {name: Pair(x.value, x.error * (1 + own)) for name, x in zip(names, results, strict=True)}
-    return Truth(pairs, derivation.outputs, names[len(derivation.outputs) :], numbers.undecided, numbers.may_overflow)
+    pairs = {name: Pair(x.value, x.error * (1 + own)) for name, x in zip(derivation.names, results, strict=True)}
+    gradients = derivation.names[len(derivation.outputs) :]
+    return Truth(pairs, derivation.outputs, gradients, numbers.undecided, numbers.may_overflow)

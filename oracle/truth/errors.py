@@ -22,21 +22,21 @@ Rule = Callable[..., np.ndarray]
 
 def add(n: Rounding, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
     """Add the errors of a sum or a difference."""
-    return np.where(n.exact(np.abs(v), a, b), 0.0, n.rounded(v)) + a.error + b.error
+    return n.together(np.where(n.exact(np.abs(v), a, b), 0.0, n.rounded(v)), a.error, b.error)
 
 
 def mul(n: Rounding, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
     """Multiply each error by the other operand, and the errors by each other."""
-    carried = np.abs(a.value) * b.error + np.abs(b.value) * a.error + a.error * b.error
-    return np.where(n.exact(np.abs(v), a, b), 0.0, n.rounded(v)) + carried
+    own = np.where(n.exact(np.abs(v), a, b), 0.0, n.rounded(v))
+    return n.together(own, np.abs(a.value) * b.error, np.abs(b.value) * a.error, a.error * b.error)
 
 
 def div(n: Rounding, p: Any, v: np.ndarray, a: Pair, b: Pair) -> np.ndarray:
     """Bound a quotient; the error is infinite if the divisor may be 0."""
     room = np.abs(b.value) - b.error
     exactly = (a.error == 0) & (b.error == 0)
-    carried = np.where(exactly, 0.0, np.where(room > 0, (a.error + np.abs(v) * b.error) / room, np.inf))
-    return n.rounded(v) + carried
+    carried = np.where(exactly, 0.0, np.where(room > 0, n.together(a.error, np.abs(v) * b.error) / room, np.inf))
+    return n.together(n.rounded(v), carried)
 
 
 def unchanged(n: Rounding, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
@@ -56,7 +56,8 @@ def power(n: Rounding, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
     steps = np.maximum(size - x.error, 0.0) if y < 0 else size + x.error
     slope = np.abs(y * (1 / steps ** (1 - y) if y < 1 else steps ** (y - 1)))
     carried = np.where(x.error == 0, 0.0, slope * x.error)
-    return np.where(n.exact(np.abs(v), x) if y > 0 else False, 0.0, n.rounded(v, max(1, abs(y)))) + carried
+    own = np.where(n.exact(np.abs(v), x) if y > 0 else False, 0.0, n.rounded(v, max(1, abs(y))))
+    return n.together(own, carried)
 
 
 def sign(n: Rounding, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
@@ -68,7 +69,7 @@ def sign(n: Rounding, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
 def one_minus_square(n: Rounding, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
     """Bound 1 - x x, which is what most implementations of the derivative of tanh compute."""
     square = x.value * x.value
-    return n.rounded(v) + n.rounded(square) + 2 * np.abs(x.value) * x.error + x.error**2
+    return n.together(n.rounded(v), n.rounded(square), 2 * np.abs(x.value) * x.error, x.error**2)
 
 
 # -- library functions: their own ulps are in the table ---------------------------------------------------------------
@@ -120,7 +121,7 @@ rsqrt = function(_rsqrt_moves)
 
 def exp_neg_sq(n: Rounding, p: Any, v: np.ndarray, x: Pair) -> np.ndarray:
     """Bound exp of -(x x); the square is rounded too."""
-    square = n.rounded(x.value * x.value) + 2 * np.abs(x.value) * x.error + x.error**2
+    square = n.together(n.rounded(x.value * x.value), 2 * np.abs(x.value) * x.error, x.error**2)
     return v * np.expm1(square)
 
 
@@ -186,8 +187,9 @@ def added(n: Rounding, p: Any, a: Pair, b: Pair) -> Terms | None:
     if a.terms is None and b.terms is None:
         return None
     shape = np.broadcast_shapes(a.value.shape, b.value.shape)
-    x, y = (t.as_terms().moved(lambda v: np.broadcast_to(v, shape)) for t in (a, b))
-    return Terms(x.count + y.count, x.size + y.size, x.carried + y.carried)
+    x, y = (n.terms_of(t).moved(lambda v: np.broadcast_to(v, shape)) for t in (a, b))
+    both = (x.count > 0) & (y.count > 0)  # adding 0 rounds nothing
+    return Terms(x.count + y.count, x.size + y.size, x.carried + y.carried, x.stored + y.stored + both)
 
 
 def negated(n: Rounding, p: Any, x: Pair) -> Terms | None:
@@ -197,26 +199,29 @@ def negated(n: Rounding, p: Any, x: Pair) -> Terms | None:
 
 def summed(n: Rounding, p: Any, x: Pair) -> Terms:
     """Take the terms of all elements that are summed."""
-    return x.as_terms().moved(lambda v: v.sum(axis=tuple(p["axes"])))
+    axes, t = tuple(p["axes"]), n.terms_of(x)
+    stored = t.stored.max(axis=axes, initial=0.0) + 1
+    return Terms(t.count.sum(axis=axes), t.size.sum(axis=axes), t.carried.sum(axis=axes), stored)
 
 
 def products_summed(n: Rounding, p: Any, a: Pair, b: Pair) -> Terms:
     """Take the products of a product of matrices as terms; each product is itself rounded once."""
-    left, right, shape = split_axes(p, np.abs(a.value).astype(np.float64), np.abs(b.value).astype(np.float64))
+    left, right, shape = split_axes(p, n.raised(a.value), n.raised(b.value))
     size = np.matmul(left, right)
     count = np.matmul((left != 0).astype(np.float64), (right != 0).astype(np.float64))
     carried = np.zeros_like(size)
     if a.error.any() or b.error.any():
-        left_error, right_error, _ = split_axes(p, a.error, b.error)
+        left_error, right_error, _ = split_axes(p, n.raised(a.error), n.raised(b.error))
         carried = np.matmul(left, right_error) + np.matmul(left_error, right + right_error)
         count = np.full_like(size, left.shape[-1])
-    rounded = (size + carried) * n.precision.unit_roundoff + count * n.precision.smallest_normal
+    u, tiny = n.precision.unit_roundoff**n.norm, n.underflow(n.precision) ** n.norm
+    rounded = (size + carried) * u + count * tiny
     carried = np.where(n.exact(size, a, b), carried, carried + rounded)
-    return Terms(count, size, carried).moved(lambda v: v.reshape(shape))
+    return Terms(count, size, carried, np.ones_like(count)).moved(lambda v: v.reshape(shape))
 
 
 def scattered(n: Rounding, p: Any, x: Pair, indices: Pair, updates: Pair) -> Terms:
-    """Add the terms of the updates to the terms at their places."""
+    """Add the terms of the updates to the terms at their places; each addition may be rounded to the target's dtype."""
     places = scatter_places(p, x.value, indices.value)
 
     def onto(into: np.ndarray, what: np.ndarray) -> np.ndarray:
@@ -224,5 +229,6 @@ def scattered(n: Rounding, p: Any, x: Pair, indices: Pair, updates: Pair) -> Ter
         np.add.at(total, places, what)
         return total
 
-    a, b = x.as_terms(), updates.as_terms()
-    return Terms(onto(a.count, b.count), onto(a.size, b.size), onto(a.carried, b.carried))
+    a, b = n.terms_of(x), n.terms_of(updates)
+    stored = onto(a.stored, b.stored + (b.count > 0))
+    return Terms(onto(a.count, b.count), onto(a.size, b.size), onto(a.carried, b.carried), stored)

@@ -5,8 +5,10 @@ exact range of the operation if that is as short as the first-order rule. It the
 the target's dtype. With u the unit roundoff:
 
 - an elementwise operation adds ROUNDINGS * u * |result|;
-- a sum of n terms, in any order, adds n * u * sum of |terms| (Higham, Accuracy and Stability of Numerical Algorithms,
+- a sum of n terms, in any order, adds (n - 1) * u * sum of |terms| (Higham, Accuracy and Stability of Numerical Algorithms,
   2nd ed., section 4.2; a product of matrices, section 3.5); a sum of sums counts as one sum of all their terms;
+- a sum in float16 or bfloat16 is added up in float32, so u is that of float32 there; then its result is rounded to the half
+  once. A partial sum that the mathematics names (one side of an addition) may be rounded to the half, too;
 - a library function adds the ulps of its row in the table of primitives (u times twice that);
 - a result that is not 0 also adds the smallest normal number: it may underflow, and XLA flushes subnormals;
 - sums and products of exact integers below 2^precision are exact and add nothing, if the layer has only sums and products:
@@ -41,6 +43,11 @@ class Precision:
     largest: float
     bits: int
 
+    @property
+    def accumulator(self) -> Precision:
+        """The precision that a target has to add up in: float32 for a half, otherwise its own."""
+        return self if self.bits >= 24 else Precision.of(np.float32)
+
     @classmethod
     def of(cls, dtype: Any) -> Precision:
         """Return the precision of float16, bfloat16, float32 or float64."""
@@ -51,15 +58,21 @@ class Precision:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a sum consists of: the number of terms, the sum of their magnitudes, and the errors that they carry."""
+    """What a sum consists of: the number of terms, the sum of their magnitudes, and the errors that they carry.
+
+    ``stored`` says how many times a target may round what it has added up so far to its own dtype: once for the result, and
+    once for each partial sum that the mathematics names. It only matters if the dtype is not the one that is added up in.
+    Magnitudes and errors are raised to the norm of the rounding, so that they can be added.
+    """
 
     count: np.ndarray
     size: np.ndarray
     carried: np.ndarray
+    stored: np.ndarray
 
     def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Terms:
-        """Return the terms of a rearrangement of these sums, or of a sum of them."""
-        return Terms(move(self.count), move(self.size), move(self.carried))
+        """Return the terms of a rearrangement of these sums."""
+        return Terms(move(self.count), move(self.size), move(self.carried), move(self.stored))
 
 
 @dataclass(frozen=True)
@@ -73,15 +86,14 @@ class Pair:
     error: np.ndarray
     terms: Terms | None = None
 
-    def as_terms(self) -> Terms:
-        """Return the terms of a sum; any other value is one term, and 0 is no term."""
-        if self.terms is not None:
-            return self.terms
-        return Terms((self.value != 0).astype(np.float64), np.abs(self.value).astype(np.float64), self.error)
-
 
 class Rounding:
-    """The cost of rounding for a target of a given precision, and a count of the undecided comparisons."""
+    """The cost of rounding for a target of a given precision, and a count of the undecided comparisons.
+
+    ``norm`` says how errors combine: 1 if they all go in the same direction, which is the worst case.
+    """
+
+    norm = 1
 
     def __init__(self, precision: Precision, integers_exact: bool = True) -> None:
         self.precision, self.integers_exact = precision, integers_exact
@@ -90,15 +102,30 @@ class Rounding:
 
     def rounded(self, value: np.ndarray, operations: int = 1) -> np.ndarray:
         """Return what rounding a result may cost, after one operation or several."""
-        return self._cost(value, ROUNDINGS * operations)
+        return self.cost(value, ROUNDINGS * operations)
 
     def library(self, value: np.ndarray, ulps: int) -> np.ndarray:
         """Return what a library function may be off by; 1 ulp is at most 2 u relative."""
-        return self._cost(value, 2 * ulps)
+        return self.cost(value, 2 * ulps)
 
-    def _cost(self, value: np.ndarray, roundings: int) -> np.ndarray:
+    def underflow(self, precision: Precision) -> float:
+        """Return what a result near 0 may lose."""
+        return precision.smallest_normal
+
+    def cost(self, value: np.ndarray, roundings: float) -> np.ndarray:
+        """Return what a number of roundings of a value may cost."""
         p = self.precision
-        return (np.abs(value) * (roundings * p.unit_roundoff) + (value != 0) * p.smallest_normal).astype(np.float64)
+        return (np.abs(value) * (roundings * p.unit_roundoff) + (value != 0) * self.underflow(p)).astype(np.float64)
+
+    def raised(self, x: np.ndarray) -> np.ndarray:
+        """Raise magnitudes or errors to the norm: such numbers combine by addition."""
+        return np.asarray(np.abs(x) ** self.norm, np.float64)
+
+    def together(self, *errors: np.ndarray | float) -> np.ndarray:
+        """Combine errors of a result that have different sources."""
+        if self.norm == 1:
+            return np.asarray(sum(errors))
+        return np.asarray(sum(e**self.norm for e in errors) ** (1 / self.norm))
 
     def exact(self, size: np.ndarray, *operands: Pair) -> Any:
         """Decide if sums and products are exact: of integers without error, the sum of |terms| within the precision."""
@@ -106,16 +133,33 @@ class Rounding:
             return False
         return size <= 2.0**self.precision.bits
 
-    def sum_of(self, terms: Terms, *operands: Pair) -> np.ndarray:
+    def terms_of(self, x: Pair) -> Terms:
+        """Return the terms of a sum; any other value is one term, and 0 is no term."""
+        if x.terms is not None:
+            return x.terms
+        count = (x.value != 0).astype(np.float64)
+        return Terms(count, self.raised(x.value), self.raised(x.error), np.zeros_like(count))
+
+    def sum_of(self, value: np.ndarray, terms: Terms, *operands: Pair) -> np.ndarray:
         """Return the error of a sum: what its terms carry, and n - 1 roundings of the sum of their magnitudes.
 
         It is infinite if a part of the sum may overflow, in the order of some target.
         """
-        p = self.precision
-        additions = np.maximum(terms.count - 1, 0)
-        own = additions * ((terms.size + terms.carried) * p.unit_roundoff + (terms.size != 0) * p.smallest_normal)
-        error = np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried
-        return np.where(np.isfinite(terms.size) & (terms.size + error > p.largest), np.inf, error)
+        own = self.added_up(np.maximum(terms.count - 1, 0), terms.size + terms.carried, self.precision.accumulator)
+        if self.precision.accumulator is not self.precision:
+            stored = np.minimum(terms.stored, np.maximum(terms.count - 1, 0))
+            own = own + self.added_up(np.maximum(stored - 1, 0), terms.size + terms.carried + own, self.precision)
+            before = self.raised(value) + own + terms.carried
+            own = own + self.added_up(np.minimum(stored, 1), before, self.precision)
+        error = (np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried) ** (1 / self.norm)
+        size = terms.size ** (1 / self.norm)
+        overflows = np.isfinite(size) & (size + error > self.precision.accumulator.largest)
+        return np.where(overflows, np.inf, error)
+
+    def added_up(self, additions: np.ndarray, size: np.ndarray, precision: Precision) -> np.ndarray:
+        """Return what additions cost, raised to the norm, if no partial sum is larger than ``size``."""
+        u, tiny = precision.unit_roundoff**self.norm, self.underflow(precision) ** self.norm
+        return np.asarray(additions * (size * u + (size != 0) * tiny))
 
     def within_range(self, value: np.ndarray, error: np.ndarray, operands: tuple[Pair, ...]) -> np.ndarray:
         """Return an infinite error if the dtype may overflow, and 0 if an infinity or NaN of the inputs goes through."""
