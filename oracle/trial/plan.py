@@ -4,7 +4,7 @@ A plan is made once, by a long search, and stored in ``plans/LAYER.json``:
 
 - ``cases``: a small set of cases that together exclude every slip that any case of the search excludes, chosen greedily;
 - ``equivalent``: the slips that change something, but never more than the rounding bound allows, each with the reason;
-- ``equivalent_in_halves``: those that are seen in float32 and float64, but not in float16 or bfloat16;
+- ``hidden``: for each dtype, those that are seen in another dtype, but not in this one;
 - ``no_effect``: the slips of the catalogue that change nothing in this layer.
 
 ``python -m oracle.trial.planning LAYER ...`` makes plans anew, after a layer, its cases or its slips have changed.
@@ -23,7 +23,7 @@ from oracle.cases.tiles import tile_cases
 from oracle.layers import LAYERS
 from oracle.results.codec import tuples
 
-HALVES = ("float16", "bfloat16")
+FULL, HALVES = ("float32", "float64"), ("float16", "bfloat16")
 LONGEST_SMALL = 12  # the longest axis of a case of ``--sizes small``
 
 
@@ -43,8 +43,7 @@ class Equivalent(NamedTuple):
 def equivalent_slips(layer: str, dtype: str) -> Equivalent:
     """Return the slips of a layer that cannot be told from the truth in a dtype."""
     plan = _stored(layer)
-    equivalent = plan.get("equivalent", {}) | (plan.get("equivalent_in_halves", {}) if dtype in HALVES else {})
-    return Equivalent(equivalent, plan.get("no_effect", ()))
+    return Equivalent(plan.get("equivalent", {}) | plan.get("hidden", {}).get(dtype, {}), plan.get("no_effect", ()))
 
 
 def planned_cases(layer: str, dtype: str, sizes: str = "tiles") -> list[Case]:

@@ -15,49 +15,68 @@ from typing import Any
 import hypothesis
 from hypothesis import HealthCheck, Phase, given, settings
 
-from oracle.cases import Case, cases, pool
-from oracle.layers import LAYERS
-from oracle.trial.plan import HALVES, Equivalent, written
+from oracle.cases import Case, cases, pool, tile_cases
+from oracle.layers import LAYERS, Layer
+from oracle.trial.plan import FULL, HALVES, Equivalent, written
 from oracle.trial.strength import Strength
 
 DRAWN = 200
 NOTHING = Equivalent({}, ())
 WITHIN = "changes no answer by more than the rounding bound allows in any of {count} cases"
-IN_HALVES = "is seen in float32 and float64; the rounding of float16 or of bfloat16 hides it"
+HIDDEN = "is seen in another dtype; the rounding of {dtype} hides it, or it is a slip of the other dtype only"
 
 
 def make_plan(layer: str) -> dict[str, Any]:
     """Search for the cases of a layer that exclude its slips. Returns what is stored."""
-    candidates = [*sorted(pool(LAYERS[layer], "float32", "tiles"), key=_cost), *_drawn(layer)]
-    search = Strength(layer, "float32", NOTHING)
-    useful = [case for case in candidates if search.judged(case)]
-    again = {case: Strength(layer, "float32", NOTHING).judged(case) for case in useful}
-    chosen, left = [], set(search.excluded)
-    while left:
-        best = max(useful, key=lambda case: len(again[case] & left) / (1 + _cost(case) / 500))
-        chosen.append(best)
-        left -= again[best]
-    within = search.open & search.with_effect
-    found = Equivalent(
-        dict.fromkeys(sorted(within), WITHIN.format(count=len(candidates))), sorted(search.open - within)
-    )
-    return {
-        "cases": [written(case) for case in chosen],
-        "equivalent": found.equivalent,
-        "equivalent_in_halves": _in_halves(layer, useful, found),
-        "no_effect": found.no_effect,
-    }
-
-
-def _in_halves(layer: str, useful: list[Case], found: Equivalent) -> dict[str, str]:
-    """Return the slips that are seen in float32, but not in one of the halves."""
-    hidden: set[str] = set()
+    candidates = _candidates(LAYERS[layer])
+    searches = {dtype: Strength(layer, dtype, NOTHING) for dtype in FULL}
+    useful = [case for case in candidates if _judged_in_all(searches, case)]
+    chosen = _chosen(layer, useful, searches)
+    within = set.intersection(*(search.open for search in searches.values()))
+    effect = set.union(*(search.with_effect for search in searches.values()))
+    equivalent = dict.fromkeys(sorted(within & effect), WITHIN.format(count=len(candidates)))
+    found = Equivalent(equivalent, sorted(within - effect))
+    hidden = {dtype: sorted(search.open - within) for dtype, search in searches.items()}
     for dtype in HALVES:
         search = Strength(layer, dtype, found)
         for case in useful:
             search.judged(replace(case, dtype=dtype))
-        hidden |= search.open
-    return dict.fromkeys(sorted(hidden), IN_HALVES)
+        hidden[dtype] = sorted(search.open)
+    return {
+        "cases": [written(case) for case in chosen],
+        "equivalent": found.equivalent,
+        "hidden": {dtype: dict.fromkeys(slips, HIDDEN.format(dtype=dtype)) for dtype, slips in hidden.items()},
+        "no_effect": found.no_effect,
+    }
+
+
+def _candidates(layer: Layer) -> list[Case]:
+    """Return what the search tries: the pool, long axes with other numbers, and what is drawn as in a trial."""
+    again = [replace(case, seed=seed) for seed in (1, 2, 3) for case in tile_cases(layer, "float32", "tiles")]
+    return [*sorted([*pool(layer, "float32", "tiles"), *again], key=_cost), *_drawn(layer.name)]
+
+
+def _judged_in_all(searches: dict[str, Strength], case: Case) -> bool:
+    """Exclude what a case excludes in each dtype. Returns whether that was anything."""
+    found = [search.judged(replace(case, dtype=dtype)) for dtype, search in searches.items()]
+    return any(found)
+
+
+def _chosen(layer: str, useful: list[Case], searches: dict[str, Strength]) -> list[Case]:
+    """Choose cases that together exclude all that the search has excluded, the ones that exclude most first."""
+    again = {
+        case: {(dtype, slip) for dtype in FULL for slip in _alone(layer, replace(case, dtype=dtype))} for case in useful
+    }
+    chosen, left = [], {(dtype, slip) for dtype, search in searches.items() for slip in search.excluded}
+    while left:
+        best = max(useful, key=lambda case: len(again[case] & left) / (1 + _cost(case) / 500))
+        chosen.append(best)
+        left -= again[best]
+    return chosen
+
+
+def _alone(layer: str, case: Case) -> set[str]:
+    return Strength(layer, case.dtype, NOTHING).judged(case)
 
 
 def _drawn(layer: str) -> list[Case]:

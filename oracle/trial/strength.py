@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from oracle.cases import Case
+from oracle.cases import Case, Values
 from oracle.judge.apart import told_apart
 from oracle.slips import Answers, Circumstances, slips_at, slips_of
 from oracle.trial.plan import Equivalent, equivalent_slips
@@ -58,7 +58,9 @@ class Strength:
 
 
 def _changes(answers: Answers, at: Circumstances) -> bool:
-    """Whether a slip changes anything, beyond the rounding of float64."""
+    """Whether a slip changes anything, beyond the rounding of float64, where nothing overflows."""
+    if not at.case.values.finite or at.case.values is Values.EXTREME:
+        return False
     for name, answer in answers.items():
         truth = at.true(name)
         size = np.abs(truth[np.isfinite(truth)]).max(initial=0.0)

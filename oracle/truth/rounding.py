@@ -154,6 +154,7 @@ class Rounding:
         error = (np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried) ** (1 / self.norm)
         size = terms.size ** (1 / self.norm)
         overflows = np.isfinite(size) & (size + error > self.precision.accumulator.largest)
+        self.may_overflow |= bool(overflows.any())
         return np.where(overflows, np.inf, error)
 
     def added_up(self, additions: np.ndarray, size: np.ndarray, precision: Precision) -> np.ndarray:
