@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 def changes_of(program: Program, step: Step) -> Changes:
     """Yield the changes that make sense for a step, each with a template of its sentence."""
-    if step.real and not _zero_is_another_change(program, step):
+    if step.real and not _is(program, step.result, 0) and not _zero_is_another_change(program, step):
         yield "{part} lacks the path through {it}", lambda y, *_: np.zeros_like(y)
     yield from _of_constants(program, step)
     if step.name in _OF_PROGRAM:
@@ -99,7 +100,8 @@ def _addition(program: Program, step: Step) -> Changes:
 
 def _subtraction(program: Program, step: Step) -> Changes:
     yield from _addition(program, step)
-    yield "in {part}, {it} is a sum", lambda y, a, b: np.add(a, b)
+    if not _is(program, step.operands[1], 0):
+        yield "in {part}, {it} is a sum", lambda y, a, b: np.add(a, b)
 
 
 def _multiplication(program: Program, step: Step) -> Changes:
@@ -113,15 +115,6 @@ def _multiplication(program: Program, step: Step) -> Changes:
 def _division(program: Program, step: Step) -> Changes:
     if not _is(program, step.operands[1], 1):
         yield "in {part}, {it} lacks its divisor", lambda y, a, b: a
-
-
-_OF_PROGRAM: dict[str, Callable[[Program, Step], Changes]] = {
-    "add": _addition,
-    "add_any": _addition,
-    "sub": _subtraction,
-    "mul": _multiplication,
-    "div": _division,
-}
 
 
 # -- elementwise ------------------------------------------------------------------------------------------------------
@@ -146,8 +139,9 @@ def _selection(step: Step) -> Changes:
 
 def _order(strict: bool, function: Callable[..., Any]) -> Callable[[Step], Changes]:
     def changes(step: Step) -> Changes:
-        words = "is strict" if strict else "also holds for equal numbers"
-        yield f"in {{part}}, {{it}} {words}", lambda y, a, b: function(a, b)
+        if step.types[0].dtype.kind in "iub":  # at equal real numbers the truth accepts both branches
+            words = "is strict" if strict else "also holds for equal numbers"
+            yield f"in {{part}}, {{it}} {words}", lambda y, a, b: function(a, b)
 
     return changes
 
@@ -159,9 +153,15 @@ def _negated(step: Step) -> Changes:
 # -- structure --------------------------------------------------------------------------------------------------------
 
 
+def _longer(shape: tuple[int, ...]) -> list[int]:
+    """Return the sizes other than 1."""
+    return [n for n in shape if n != 1]
+
+
 def _reshape(step: Step) -> Changes:
     shape = step.parameters["new_sizes"]
-    yield "in {part}, {it} runs through the axes in the reverse order", lambda y, x: np.reshape(x, shape, order="F")
+    if _longer(shape) != _longer(step.types[0].shape):
+        yield "in {part}, {it} runs through the axes in the reverse order", lambda y, x: np.reshape(x, shape, order="F")
 
 
 def _transposition(step: Step) -> Changes:
@@ -184,14 +184,15 @@ def _padding(step: Step) -> Changes:
 
 
 def _slice(step: Step) -> Changes:
-    p = step.parameters
+    starts, ends = np.array(step.parameters["start_indices"]), np.array(step.parameters["limit_indices"])
+    move = np.where(ends < step.types[0].shape, 1, np.where(starts > 0, -1, 0))
+    parameters = step.parameters | {"start_indices": starts + move, "limit_indices": ends + move}
+    if move.any():
+        yield "in {part}, {it} is shifted by one place", lambda y, x: values.slice_(parameters, x)
 
-    def shifted(y: Any, x: np.ndarray) -> np.ndarray:
-        starts, ends = np.array(p["start_indices"]), np.array(p["limit_indices"])
-        move = np.where(ends < x.shape, 1, np.where(starts > 0, -1, 0))
-        return values.slice_(p | {"start_indices": starts + move, "limit_indices": ends + move}, x)
 
-    yield "in {part}, {it} is shifted by one place", shifted
+def _count(step: Step) -> Changes:
+    yield "in {part}, {it} counts from 1", lambda y: y + 1
 
 
 def _concatenation(step: Step) -> Changes:
@@ -210,7 +211,7 @@ def _gather(step: Step) -> Changes:
     yield "in {part}, {it} is shifted by one place", shifted
 
 
-def _scatter(step: Step) -> Changes:
+def _scatter(program: Program, step: Step) -> Changes:
     def shifted(y: Any, x: np.ndarray, indices: np.ndarray, updates: np.ndarray) -> np.ndarray:
         return values.scatter_add(step.parameters, x, _next_place(indices, x.shape[-1]), updates)
 
@@ -220,14 +221,16 @@ def _scatter(step: Step) -> Changes:
         return z
 
     yield "in {part}, {it} is shifted by one place", shifted
-    yield "in {part}, {it} keeps only the last term at each place: it writes = for +=", assigned
+    places = program.constants.get(step.operands[1])
+    if places is None or len(np.unique(places)) < places.size:
+        yield "in {part}, {it} keeps only the last term at each place: it writes = for +=", assigned
 
 
 # -- sums and selections over axes ------------------------------------------------------------------------------------
 
 
-def _along(axes: tuple[int, ...], i: int) -> str:
-    return "" if i == 0 else f" along the {ORDINALS[min(i, 5)]} of its axes"
+def _along(i: int) -> str:
+    return f" along the {ORDINALS[min(i, len(ORDINALS) - 1)]} of its axes"
 
 
 def _last(x: np.ndarray, axis: int) -> np.ndarray:
@@ -236,31 +239,31 @@ def _last(x: np.ndarray, axis: int) -> np.ndarray:
 
 def _sum(step: Step) -> Changes:
     axes = tuple(step.parameters["axes"])
-    yield (
-        "in {part}, {it} is divided by the number of its terms",
-        lambda y, x: y / max(1, np.prod([x.shape[a] for a in axes], dtype=int)),
-    )
+    count = prod(step.types[0].shape[a] for a in axes)
+    if count > 1:
+        yield "in {part}, {it} is divided by the number of its terms", lambda y, x: y / count
     for i, axis in enumerate(axes):
-        yield (
-            f"in {{part}}, {{it}} has only its last term{_along(axes, i)}",
-            lambda y, x, a=axis: np.sum(_last(x, a), axes),
-        )
+        if step.types[0].shape[axis] > 1:
+            yield (
+                f"in {{part}}, {{it}} has only its last term{_along(i)}",
+                lambda y, x, a=axis: np.sum(_last(x, a), axes),
+            )
 
 
 def _contraction(step: Step) -> Changes:
     (left, right), (batch, _) = step.parameters["dimension_numbers"]
     for i, (a, b) in enumerate(zip(left, right, strict=True)):
+        if step.types[0].shape[a] > 1:
+            yield (
+                f"in {{part}}, {{it}} has only its last term{_along(i)}",
+                lambda y, x, w, a=a, b=b: values.dot_general(step.parameters, _last(x, a), _last(w, b)),
+            )
+    second = step.types[1].shape
+    if not batch and len(second) == 2 and second[0] == second[1] > 1:
         yield (
-            f"in {{part}}, {{it}} has only its last term{_along(left, i)}",
-            lambda y, x, w, a=a, b=b: values.dot_general(step.parameters, _last(x, a), _last(w, b)),
+            "in {part}, {it} takes its second operand, which is square, transposed",
+            lambda y, x, w: values.dot_general(step.parameters, x, w.T),
         )
-
-    def transposed(y: Any, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        square = w.ndim == 2 and w.shape[0] == w.shape[1]
-        return values.dot_general(step.parameters, x, w.T) if square else y
-
-    if not batch and len(right) == 1:
-        yield "in {part}, {it} transposes its second operand if that is square", transposed
 
 
 def _maximum(step: Step) -> Changes:
@@ -289,9 +292,18 @@ _OF_STEP: dict[str, Callable[[Step], Changes]] = {
     "slice": _slice,
     "concatenate": _concatenation,
     "gather": _gather,
-    "scatter-add": _scatter,
-    "scatter_add": _scatter,
+    "iota": _count,
     "reduce_sum": _sum,
     "dot_general": _contraction,
     "reduce_max": _maximum,
+}
+
+_OF_PROGRAM: dict[str, Callable[[Program, Step], Changes]] = {
+    "add": _addition,
+    "add_any": _addition,
+    "sub": _subtraction,
+    "mul": _multiplication,
+    "div": _division,
+    "scatter-add": _scatter,
+    "scatter_add": _scatter,
 }

@@ -19,6 +19,7 @@ from oracle.slips.program import NUMBERS, Program, program_of
 from oracle.slips.slip import NOTHING, Answers, Circumstances, Slip
 from oracle.truth import derive
 
+
 @dataclass(frozen=True)
 class Mutation:
     """Another result for one step of a program, which is known by its place among the steps."""

@@ -12,10 +12,8 @@ import jax
 
 from oracle.truth import autodiff
 
-LONGEST = 90
-_LIBRARIES = tuple(
-    os.path.join(folder, "") for folder in (os.path.dirname(jax.__file__), sysconfig.get_path("stdlib"))
-)
+LONGEST = 76
+_LIBRARIES = tuple(os.path.join(folder, "") for folder in (os.path.dirname(jax.__file__), sysconfig.get_path("stdlib")))
 _SITE = tuple(os.path.join(folder, "") for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
 
@@ -59,6 +57,7 @@ def frames_in(equation: Any, function: str) -> Frames:
     return frames[:inside]
 
 
+@functools.cache
 def place(frames: Frames) -> str:
     """Describe a place: its statement, the statement that called that, and the first one in another file."""
     if not frames:

@@ -1,7 +1,7 @@
 """Write a derivation's jaxpr as a flat list of steps, each with its place in the source of the mathematics.
 
-What only depends on constants is computed here, and what no output and no gradient depends on is left out. So each step
-that remains does something, and which steps depend on another one is simple to find.
+What no output and no gradient depends on is left out, so each step does something; and which steps depend on another one
+is simple to find.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jax.extend.core import Literal
 from oracle.slips.places import Frames, frames_in, frames_of, place
 from oracle.truth import Derivation, Floating, Uninterpretable
 from oracle.truth.interpreter import CALLS, body_of, called, primitive_of
-from oracle.truth.primitives import Primitive
+from oracle.truth.primitives import Kind, Primitive
 
 NUMBERS = Floating(np.float64)
 WORDS = {
@@ -30,20 +30,19 @@ WORDS = {
     "neg": "negation",
     "abs": "absolute value",
     "integer_pow": "power",
-    "max": "larger of two",
-    "min": "smaller of two",
+    "max": "maximum of two",
+    "min": "minimum of two",
     "reduce_sum": "sum over axes",
     "reduce_max": "maximum over axes",
     "reduce_min": "minimum over axes",
     "dot_general": "contraction",
     "select_n": "selection",
-    "broadcast_in_dim": "repetition",
+    "broadcast_in_dim": "broadcast",
     "transpose": "transposition",
     "concatenate": "concatenation",
     "pad": "padding",
     "rev": "reversal",
-    "scatter-add": "scattered sum",
-    "scatter_add": "scattered sum",
+    "scatter_add": "scatter-add",
     "lt": "comparison",
     "le": "comparison",
     "gt": "comparison",
@@ -58,8 +57,9 @@ WORDS = {
 class Step:
     """An equation: its primitive, and the numbers of its operands and of its result in the list of all values.
 
-    ``part`` is "the value" if an output depends on the result, else "the gradient". ``number`` counts the steps of the
-    same part, word and place.
+    ``real`` tells if the result is a real number; ``types`` has the shape and the dtype of each operand. ``part`` is "the
+    value" if an output depends on the result, else "the gradient". ``number`` counts the steps of the same part, word and
+    place.
     """
 
     primitive: Primitive
@@ -67,6 +67,7 @@ class Step:
     operands: tuple[int, ...]
     result: int
     real: bool
+    types: tuple[Any, ...]
     frames: Frames
     part: str = ""
     place: str = ""
@@ -91,8 +92,8 @@ class Step:
 class Program:
     """The steps of a derivation, in order.
 
-    ``constants`` has a value for each number that is a constant. ``inputs`` and ``results`` are the numbers of the given
-    arrays with dy, and of the outputs and gradients with their names.
+    ``constants`` has the values that do not depend on the given arrays, by their numbers. ``inputs`` are the numbers of
+    the given arrays and of dy. ``results`` are those of the outputs and gradients, by their names.
     """
 
     steps: tuple[Step, ...]
@@ -162,9 +163,7 @@ def program_of(derivation: Derivation) -> Program:
         for s in flat.steps
         if s.result in live
     ]
-    return Program(
-        tuple(_numbered(steps)), flat.constants, inputs, dict(zip(names, results, strict=True)), flat.count
-    )
+    return Program(tuple(_numbered(steps)), flat.constants, inputs, dict(zip(names, results, strict=True)), flat.count)
 
 
 class _Flat:
@@ -211,12 +210,16 @@ class _Flat:
         return [read(atom) for atom in jaxpr.outvars]
 
     def _step(self, primitive: Primitive, equation: Any, operands: list[int], frames: Frames) -> int:
+        number = self.new()
         if all(i in self.constants for i in operands):
             values = [self.constants[i] for i in operands]
-            return self.constant(NUMBERS.apply(primitive, equation.params, *values))
-        real = np.issubdtype(equation.outvars[0].aval.dtype, np.floating)
-        self.steps.append(Step(primitive, equation.params, tuple(operands), self.new(), bool(real), frames))
-        return self.steps[-1].result
+            self.constants[number] = np.asarray(NUMBERS.apply(primitive, equation.params, *values))
+            if primitive.kind in (Kind.STRUCTURE, Kind.CONVERSION):
+                return number
+        real = bool(np.issubdtype(equation.outvars[0].aval.dtype, np.floating))
+        types = tuple(atom.aval for atom in equation.invars)
+        self.steps.append(Step(primitive, equation.params, tuple(operands), number, real, types, frames))
+        return number
 
 
 def _needed(steps: Sequence[Step], results: Sequence[int]) -> set[int]:
