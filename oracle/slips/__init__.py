@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from oracle.layers import LAYERS
 from oracle.slips import conv, norm, pool  # noqa: F401 (importing a family puts its slips into the catalogue)
 from oracle.slips.general import general_slips
+from oracle.slips.mutations import mutations_of
 from oracle.slips.slip import CATALOGUE, Answers, Circumstances, Slip
 
 
@@ -26,4 +27,4 @@ def slips_at(at: Circumstances) -> Iterator[tuple[Slip, Answers]]:
             yield slip, answers
 
 
-__all__ = ["CATALOGUE", "Answers", "Circumstances", "Slip", "slips_at", "slips_of"]
+__all__ = ["CATALOGUE", "Answers", "Circumstances", "Slip", "mutations_of", "slips_at", "slips_of"]

@@ -133,8 +133,8 @@ def _one_of_two(step: Step) -> Changes:
 
 def _selection(step: Step) -> Changes:
     yield "in {part}, the branches of {it} are exchanged", lambda y, which, no, yes: np.where(which, no, yes)
-    yield "in {part}, {it} is always what stands for true", lambda y, which, no, yes: yes
-    yield "in {part}, {it} is always what stands for false", lambda y, which, no, yes: no
+    yield "in {part}, {it} always takes the branch for true", lambda y, which, no, yes: yes
+    yield "in {part}, {it} always takes the branch for false", lambda y, which, no, yes: no
 
 
 def _order(strict: bool, function: Callable[..., Any]) -> Callable[[Step], Changes]:
@@ -192,7 +192,7 @@ def _slice(step: Step) -> Changes:
 
 
 def _count(step: Step) -> Changes:
-    yield "in {part}, {it} counts from 1", lambda y: y + 1
+    yield "in {part}, {it} starts at 1", lambda y: y + 1
 
 
 def _concatenation(step: Step) -> Changes:

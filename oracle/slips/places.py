@@ -18,18 +18,25 @@ _SITE = tuple(os.path.join(folder, "") for folder in {sysconfig.get_path("pureli
 
 
 class Frame(NamedTuple):
-    """A call on the way from the layer's function to an equation: the function that made it, and its lines."""
+    """A call on the way from the layer's function to an equation: the function that made it, and where it stands."""
 
     file: str
     function: str
-    first: int
-    last: int
+    line: int
+    last_line: int
+    column: int
+    end: int
 
     @property
     def text(self) -> str:
-        """The statement, on one line and no longer than can be read."""
-        lines = (_code(linecache.getline(self.file, n)) for n in range(self.first, self.last + 1))
-        text = " ".join(lines).removeprefix("return ") or f"line {self.first}"
+        """The statement if it is one short line that gives the result a name, else the expression within it."""
+        lines = [linecache.getline(self.file, n) for n in range(self.line, self.last_line + 1)]
+        statement = _code(lines[0])
+        if len(lines) == 1 and 0 < len(statement) <= LONGEST and not statement.startswith("return"):
+            return statement
+        lines[-1] = _bytes(lines[-1], 0, self.end)
+        lines[0] = _bytes(lines[0], self.column, None)
+        text = " ".join(_code(line) for line in lines) or f"line {self.line}"
         return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
@@ -70,10 +77,14 @@ def place(frames: Frames) -> str:
     return f"`{'`, called by `'.join(shown)}` ({', '.join(files)})"
 
 
+def _bytes(line: str, start: int, end: int | None) -> str:
+    """Cut a line at columns, which count the bytes of its text."""
+    return line.encode()[start:end].decode(errors="replace")
+
+
 def _code(line: str) -> str:
     """Return a line without its indentation and without a comment at its end."""
-    before, comment, _ = line.partition("  #")
-    return (before if comment else line).strip()
+    return line.partition("  #")[0].strip()
 
 
 def _raw(equation: Any) -> list[tuple[Any, int]]:
@@ -95,6 +106,6 @@ def _installed(file: str) -> bool:
 
 @functools.cache
 def _frame(code: Any, instruction: int) -> Frame:
-    first, last, _, _ = list(code.co_positions())[instruction // 2]
-    first = first or code.co_firstlineno
-    return Frame(code.co_filename, code.co_name, first, last or first)
+    line, last_line, column, end = list(code.co_positions())[instruction // 2]
+    line = line or code.co_firstlineno
+    return Frame(code.co_filename, code.co_name, line, last_line or line, column or 0, end or 0)

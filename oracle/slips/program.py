@@ -49,6 +49,10 @@ WORDS = {
     "ge": "comparison",
     "eq": "equality",
     "ne": "inequality",
+    "and": "conjunction",
+    "or": "disjunction",
+    "not": "logical negation",
+    "iota": "count",
     "convert_element_type": "conversion",
 }
 
