@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -14,7 +14,6 @@ from oracle.truth.primitives import Kind
 
 Change = Callable[..., Any]  # takes the result of the step and then its operands; returns another result
 Changes = Iterator[tuple[str, Change]]
-ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 def changes_of(program: Program, step: Step) -> Changes:
@@ -229,8 +228,12 @@ def _scatter(program: Program, step: Step) -> Changes:
 # -- sums and selections over axes ------------------------------------------------------------------------------------
 
 
-def _along(i: int) -> str:
-    return f" along the {ORDINALS[min(i, len(ORDINALS) - 1)]} of its axes"
+def _along(step: Step, axes: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """Yield the places of the summed axes with more than one term; one in the middle stands for all in the middle."""
+    for i, axis in enumerate(axes):
+        if step.types[0].shape[axis] > 1:
+            word = "first" if i == 0 else "last" if i == len(axes) - 1 else "middle"
+            yield f" along the {word} of its axes", i
 
 
 def _last(x: np.ndarray, axis: int) -> np.ndarray:
@@ -242,22 +245,20 @@ def _sum(step: Step) -> Changes:
     count = prod(step.types[0].shape[a] for a in axes)
     if count > 1:
         yield "in {part}, {it} is divided by the number of its terms", lambda y, x: y / count
-    for i, axis in enumerate(axes):
-        if step.types[0].shape[axis] > 1:
-            yield (
-                f"in {{part}}, {{it}} has only its last term{_along(i)}",
-                lambda y, x, a=axis: np.sum(_last(x, a), axes),
-            )
+    for along, i in _along(step, axes):
+        yield (
+            f"in {{part}}, {{it}} has only its last term{along}",
+            lambda y, x, a=axes[i]: np.sum(_last(x, a), axes),
+        )
 
 
 def _contraction(step: Step) -> Changes:
     (left, right), (batch, _) = step.parameters["dimension_numbers"]
-    for i, (a, b) in enumerate(zip(left, right, strict=True)):
-        if step.types[0].shape[a] > 1:
-            yield (
-                f"in {{part}}, {{it}} has only its last term{_along(i)}",
-                lambda y, x, w, a=a, b=b: values.dot_general(step.parameters, _last(x, a), _last(w, b)),
-            )
+    for along, i in _along(step, left):
+        yield (
+            f"in {{part}}, {{it}} has only its last term{along}",
+            lambda y, x, w, a=left[i], b=right[i]: values.dot_general(step.parameters, _last(x, a), _last(w, b)),
+        )
     second = step.types[1].shape
     if not batch and len(second) == 2 and second[0] == second[1] > 1:
         yield (
