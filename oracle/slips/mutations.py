@@ -30,12 +30,8 @@ class Mutation:
 
 def mutations_of(at: Circumstances) -> list[Slip]:
     """Return a slip for each mutation of the layer's mathematics in a case. Nothing is computed until it is asked."""
-    return list(_slips(program_of(derive(at.case.layer, at.case.shapes, at.case.configuration))))
-
-
-@functools.lru_cache(maxsize=64)
-def _slips(program: Program) -> tuple[Slip, ...]:
-    return tuple(Slip(sentence, functools.partial(_answers, sentence)) for sentence in _mutations(program))
+    program = program_of(derive(at.case.layer, at.case.shapes, at.case.configuration))
+    return [Slip(sentence, functools.partial(_answers, sentence)) for sentence in _mutations(program)]
 
 
 def _answers(sentence: str, at: Circumstances) -> Answers:
@@ -76,7 +72,7 @@ class _Given:
         return all(a is b for a, b in zip(self.arrays, other.arrays, strict=True))
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=4)  # a diagnosis tries each slip on a few cases in turn
 def _values(given: _Given) -> list[Any]:
     arrays = (x for x in given.arrays if x is not None)
     return given.program.run([x if x.dtype.kind in "iub" else NUMBERS.constant(x.astype(np.float64)) for x in arrays])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from oracle.cases import Case, Values, edge_cases, numpy_dtype
+from oracle.cases import Case, Memory, Values, edge_cases, numpy_dtype
 from oracle.judge.element import Elements, error_over_bound
 from oracle.layers import LAYERS, Edge, Layer
 from oracle.slips import Circumstances, mutations_of, slips_at
@@ -156,17 +156,18 @@ def test_the_values_of_the_program_are_the_truth():
             assert values[number] == pytest.approx(here.true(output), rel=1e-12, abs=1e-12)
 
 
-ODD = [
-    case
-    for layer in LAYERS.values()
-    for case in edge_cases(layer, "float32")
-    if not case.values.finite or any(s is not None and np.prod(s) in (0, 1) for s in case.shapes)
-]
+def edges(layer):
+    """Return the edges of a layer without those that only differ in their memory layout."""
+    return [case for case in edge_cases(LAYERS[layer], "float32") if case.memory is Memory.CONTIGUOUS]
+
+
+def is_odd(case):
+    return not case.values.finite or any(shape is not None and np.prod(shape) in (0, 1) for shape in case.shapes)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_no_mutation_raises_for_empty_single_or_infinite_elements(layer):
-    for case in [case for case in ODD if case.layer == layer][:6]:
+    for case in [case for case in edges(layer) if is_odd(case)]:
         here = circumstances(case)
         for slip in mutations_of(here):
             for output, got in slip.answers(here).items():
@@ -211,10 +212,6 @@ def test_a_sentence_names_the_part_the_expression_its_caller_and_the_file():
         "called by `var = _mean(lax.mul(centred, centred), axes)` (norm.py) is divided by the number of its terms",
     } <= sentences(here)
     assert len(sentences(here)) == len(mutations_of(here))
-    assert (
-        "in the value, the padding in `flat = lax.pad("
-        in find(at("max_pool1d", (1, 1, 4), kernel_size=2), "takes 0 for its constant").sentence
-    )
 
 
 def test_whether_a_comparison_of_whole_numbers_is_strict(register):
@@ -291,10 +288,6 @@ def test_a_fault_that_only_a_mutation_names(register):
 
 # What no edge tells from the truth, by a part of its sentence, with the reason.
 OPEN = {
-    "conv_relu_pool": {
-        "has only its last term along the fourth of its axes": "only with one filter; the sum over that axis has one "
-        "term there that is not 0",
-    },
     "residual_block": {
         "lacks the path through the second transposition": "only with one element, whose norm is 0 for every input",
         "the constant of the second sum in `lax.add(var, eps)`": "1e-5 is small beside the variances of the edges",
@@ -305,7 +298,7 @@ OPEN = {
 @pytest.mark.parametrize("layer", LAYERS)
 def test_the_edges_exclude_every_mutation_but_a_few(layer):
     excluded, left = set(), set()
-    for case in edge_cases(LAYERS[layer], "float32"):
+    for case in edges(layer):
         here = circumstances(case)
         for slip in mutations_of(here):
             if slip.sentence not in excluded and excludes(here, slip.answers(here)):
