@@ -8,7 +8,7 @@ from jax import lax
 from oracle.cases import Case, Memory, Values, edge_cases, numpy_dtype
 from oracle.judge.element import Elements, error_over_bound
 from oracle.layers import LAYERS, Edge, Layer
-from oracle.slips import Circumstances, mutations_of, slips_at
+from oracle.slips import Circumstances, mutations_of, places, slips_at
 from oracle.slips.program import Program, program_of
 from oracle.truth import Precision, derive, drawn
 
@@ -316,3 +316,15 @@ def test_a_larger_eps_excludes_its_doubling():
     here = at("residual_block", *shapes, eps=0.5)
     slip = find(here, "the constant of the second sum in `lax.add(var, eps)`")
     assert excludes(here, slip.answers(here))
+
+
+def test_a_version_of_jax_that_does_not_tell_the_frames(register, monkeypatch):
+    def unseen(x):
+        """y = 2 x tanh(x)."""
+        return lax.mul(lax.mul(x, 2.0), lax.tanh(x))
+
+    monkeypatch.setattr(places, "_raw", lambda equation: [])
+    register(unseen, "x (N) -> (N)", (3,))
+    here = at("unseen", (3,))
+    assert "in the value, the second product lacks its first factor" in sentences(here)
+    assert len(sentences(here)) == len(mutations_of(here))
