@@ -24,6 +24,7 @@ from oracle.slips import (  # noqa: F401 (importing a family puts its slips into
 from oracle.slips.blocks import block_slips
 from oracle.slips.general import general_slips
 from oracle.slips.layout import layout_slips
+from oracle.slips.mutations import mutations_of
 from oracle.slips.slip import CATALOGUE, Answers, Circumstances, Slip
 
 
@@ -41,4 +42,4 @@ def slips_at(at: Circumstances) -> Iterator[Slip]:
     yield from layout_slips(at)
 
 
-__all__ = ["CATALOGUE", "Answers", "Circumstances", "Slip", "slips_at", "slips_of"]
+__all__ = ["CATALOGUE", "Answers", "Circumstances", "Slip", "mutations_of", "slips_at", "slips_of"]
