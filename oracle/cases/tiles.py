@@ -125,8 +125,10 @@ def _starts(layer: Layer) -> list[_Shape]:
         empty = sum(size == () for size in start.sizes.values())
         return start.edge.shapes.count(None), lengths.count(1) + 2 * (len(lengths) < 2) + empty
 
-    found.sort(key=lambda start: (doubt(start), len(_symbols(start))))
-    return [s for s in found if doubt(s) == doubt(found[0]) and _symbols(s) == _symbols(found[0])][:4]
+    found.sort(key=lambda start: (doubt(start), len(_symbols(start)), len(start.edge.configuration)))
+    alike = [s for s in found if doubt(s) == doubt(found[0]) and _symbols(s) == _symbols(found[0])][:4]
+    # A target may offer few options, so every other shape starts from the edge with the fewest.
+    return [start for other in alike[1:] for start in (alike[0], other)] or alike
 
 
 def _symbols(shape: _Shape) -> list[Symbol]:

@@ -271,6 +271,7 @@ def _block_edges(block: _Block) -> list[Edge]:
         edge((2, 1, 1, 1), 1, False, {}),
         edge((0, 2, 3, 3), 2, False, {}),
         edge((2, 2, 3, 3), 2, False, {}, given=False),
+        edge((2, 2, 3, 4), 3, True, {}),
         edge((2, 2, 4, 3), 3, True, {"stride": 2}),
         edge((1, 3, 5, 5), 2, True, {"stride": 2, "momentum": 0.3}),
         edge((1, 2, 1, 2), 2, False, {"training": False}),
@@ -316,6 +317,7 @@ register(
         [
             Edge(((1, 1, 2, 2), (1, 1, 1, 1), (1,))),
             Edge(((0, 2, 4, 4), (3, 2, 3, 3), (3,)), {"padding": 1}),
+            Edge(((2, 2, 5, 6), (3, 2, 2, 3), (3,))),
             Edge(((2, 2, 5, 7), (3, 2, 3, 3), (3,)), {"padding": 1}),
             Edge(((1, 2, 7, 4), (2, 2, 3, 3), (2,)), {"padding": 1, "stride": 2, "kernel_size": 1}),
             Edge(((1, 2, 7, 6), (2, 2, 2, 2), (2,)), {"dilation": 2, "kernel_size": 2, "pool_stride": 3}),
@@ -344,6 +346,7 @@ register(
         [
             Edge(((2, 1, 1, 1), (1, 1, 1, 1), (1,), (1,), (1,), (1,), (1,))),
             Edge(((0, 2, 3, 3), (2, 2, 2, 2), (2,), (2,), (2,), (2,), (2,))),
+            Edge(((2, 2, 3, 4), (3, 2, 2, 2), (3,), (3,), (3,), (3,), (3,))),
             Edge(((2, 2, 4, 5), (3, 2, 3, 3), None, (3,), (3,), (3,), (3,)), {"padding": 1}),
             Edge(((2, 2, 4, 5), (2, 1, 3, 3), (2,), None, None, None, None), {"groups": 2, "stride": 2, "padding": 1}),
             Edge(((1, 2, 3, 3), (2, 2, 2, 2), (2,), (2,), (2,), (2,), (2,)), {"training": False}),
