@@ -40,6 +40,7 @@ def slips_at(at: Circumstances) -> Iterator[Slip]:
     yield from slips_of(at.case.layer)
     yield from block_slips(at)
     yield from layout_slips(at)
+    yield from mutations_of(at)
 
 
 __all__ = ["CATALOGUE", "Answers", "Circumstances", "Slip", "mutations_of", "slips_at", "slips_of"]
