@@ -20,7 +20,7 @@ from oracle.judge import Fault, Finding, Judgement, judge
 from oracle.layers import LAYERS
 from oracle.targets.ask import Asked
 from oracle.trial.offers import Offers
-from oracle.trial.plan import planned_cases
+from oracle.trial.plan import LONGEST_SMALL, longest, planned_cases
 from oracle.trial.strength import Strength
 
 MOST_TIMED_OUT = 3
@@ -125,7 +125,9 @@ class Search:
             self._draw(count, f"{seed} {self.layer} {self.dtype} {batch or ''}".rstrip(), phases, remembered)
             if self.judged == before:
                 break
-        for fault in [f for f, (case, _) in self.found.items() if case in planned and not until_found]:
+        # A fault of long axes is not drawn; these are shortened when it is explained.
+        short = [fault for fault, (case, _) in self.found.items() if longest(case) <= LONGEST_SMALL]
+        for fault in [f for f in short if self.found[f][0] in planned and not until_found]:
             seeded = f"{seed} {self.layer} {self.dtype} {tuple(fault)}"
             self._draw(4 * examples, seeded, phases, remembered, only=fault)
         self.failed = remembered.values
