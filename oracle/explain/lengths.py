@@ -39,7 +39,8 @@ def shortest(layer: Asked, case: Case, finding: Finding) -> Shortest:
 def _smallest(layer: Asked, case: Case, finding: Finding, axis: str, length: int) -> tuple[Case, Finding, int] | None:
     """Return the case with the smallest length that fails: each shorter one that was tried is right.
 
-    The lengths double until one fails. Between it and the one before, halving finds the place.
+    The lengths 2, 3, 5, 9, 17 and so on are tried until one fails: code that works in blocks is often right for whole
+    blocks. Between it and the one before, halving finds the place.
     """
 
     def failing(n: int) -> tuple[Case, Finding, int] | None:
@@ -52,10 +53,11 @@ def _smallest(layer: Asked, case: Case, finding: Finding, axis: str, length: int
             return None
         return next(((other, f, n) for f in findings if f.fault == finding.fault), None)
 
-    right, step, found = 0, 1, None
-    while step < length and found is None:
-        found = failing(step)
-        right, step = (right, step) if found else (step, 2 * step)
+    right, found = 0, failing(1)
+    step = 1
+    while found is None and step + 1 < length:
+        found = failing(step + 1)
+        right, step = (right, step) if found else (step + 1, 2 * step)
     best = found or failing(length)
     while best is not None and best[2] - right > 1:
         middle = (right + best[2]) // 2

@@ -118,7 +118,7 @@ class Search:
                 return
         self._plan_again(examples)
         phases = (Phase.generate,) if until_found else (Phase.generate, Phase.shrink)
-        for batch in range(ceil(2 * examples / BATCH) + 2):
+        for batch in range(ceil(examples / BATCH) + 5):
             count, before = min(BATCH, examples - self.judged), self.judged
             if count <= 0 or (until_found and self.found) or self.stopped:
                 break
