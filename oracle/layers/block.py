@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.activation import relu
-from oracle.layers.conv import convolution
+from oracle.layers.conv import CONVOLUTION, PADDING_WORDS, convolution
 from oracle.layers.draws import BATCH, maybe, option, size
 from oracle.layers.linear import affine
-from oracle.layers.norm import batch_norm
+from oracle.layers.norm import BATCH_NORM, BATCH_NORM_CHOICES, batch_norm
 from oracle.layers.places import per_axis
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def affine_relu(x: Any, w: Any, b: Any = None) -> Any:
@@ -321,6 +321,9 @@ register(
                 "the pooling window is larger than the output of the convolution",
             ),
         ],
+        choices=PADDING_WORDS,
+        ranges=CONVOLUTION
+        | {"kernel_size": Range(1, whole=True, axes="S"), "pool_stride": Range(1, whole=True, axes="S")},
         nan_may_spread=True,
         documents=("004: 4, 5.3",),
     )
@@ -339,6 +342,8 @@ register(
             Edge(((2, 2, 4, 5), (2, 1, 3, 3), (2,), None, None, None, None), {"groups": 2, "stride": 2, "padding": 1}),
             Edge(((1, 2, 3, 3), (2, 2, 2, 2), (2,), (2,), (2,), (2,), (2,)), {"training": False}),
         ],
+        choices=PADDING_WORDS | BATCH_NORM_CHOICES,
+        ranges=CONVOLUTION | BATCH_NORM,
         no_gradient=("running_mean", "running_var"),
         nan_may_spread=True,
         documents=("000: 4.9, 5.3",),
@@ -353,6 +358,8 @@ for _block in _BLOCKS:
             _block_domain(_block),
             _block_edges(_block),
             _block_refusals(_block),
+            choices=BATCH_NORM_CHOICES,
+            ranges=BATCH_NORM | {"stride": Range(1, whole=True, axes="S")},
             no_gradient=_block.running,
             nan_may_spread=True,
             documents=_block.documents,

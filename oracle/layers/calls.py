@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from oracle.layers.fit import Fit, Shape, Shapes, fit, misfit
+from oracle.layers.options import Choices, Ranges, wrong_values
 from oracle.layers.signature import Run, Signature, Size, names_in
 
 Configuration = dict[str, Any]
@@ -48,6 +49,17 @@ def refusals_from_shapes(signature: Signature, edges: Sequence[Edge], options: d
             if why and key not in found:
                 found[key] = Refusal(key, shapes, call.configuration, why)
     return list(found.values())
+
+
+def refusals_from_options(
+    signature: Signature, edges: Sequence[Edge], options: dict[str, Any], choices: Choices, ranges: Ranges
+) -> list[Refusal]:
+    """Make calls with one option that has a value it must not take: take a call that fits, and set one option."""
+    call = min(_calls(signature, edges, options), key=_Call.doubt)
+    return [
+        Refusal(f"{name}: {value!r}", call.shapes, call.configuration | {name: value}, why)
+        for name, value, why in wrong_values(choices, ranges, call.fit.sizes)
+    ]
 
 
 @dataclass(frozen=True)

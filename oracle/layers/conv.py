@@ -10,7 +10,7 @@ from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, short, size
 from oracle.layers.places import combine, edges, gather, per_axis, transposed_axis, window_axis
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Choices, Configuration, Draw, Edge, Layer, Range, Ranges, Refusal, Shapes, register
 
 
 def _contract(x: Any, w: Any, b: Any, index: Any, groups: int, output: list[int], transposed: bool) -> Any:
@@ -191,6 +191,14 @@ def _transpose_refusals(rank: int) -> list[Refusal]:
     ]
 
 
+PADDING_WORDS: Choices = {"padding": ("same", "valid")}
+CONVOLUTION: Ranges = {
+    "stride": Range(1, whole=True, axes="S"),
+    "padding": Range(0, whole=True, axes="S"),
+    "dilation": Range(1, whole=True, axes="S"),
+    "groups": Range(1, whole=True),
+}
+
 for _rank in (1, 2, 3):
     register(
         Layer(
@@ -200,6 +208,8 @@ for _rank in (1, 2, 3):
             _conv_domain(_rank),
             _conv_edges(_rank),
             _conv_refusals(_rank),
+            choices=PADDING_WORDS,
+            ranges=CONVOLUTION,
             nan_may_spread=True,
             documents=("000: 4.1-4.7", "001", "002: I.2, I.3, III.4, III.5", "004: 1.1, 2") if _rank == 2 else (),
         )
@@ -212,6 +222,8 @@ for _rank in (1, 2, 3):
             _conv_transpose_domain(_rank),
             _transpose_edges(_rank),
             _transpose_refusals(_rank),
+            choices=PADDING_WORDS,
+            ranges=CONVOLUTION | {"output_padding": Range(0, whole=True, axes="S")},
             nan_may_spread=True,
         )
     )

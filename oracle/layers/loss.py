@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, option, shape, size
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Shapes, register
+from oracle.layers.spec import Choices, Configuration, Draw, Edge, Layer, Range, Shapes, register
 
 
 def _reduce(losses: Any, reduction: str) -> Any:
@@ -104,6 +104,8 @@ def _pair_edges() -> list[Edge]:
     ]
 
 
+_REDUCTION: Choices = {"reduction": ("mean", "sum", "none")}
+
 register(
     Layer(
         "cross_entropy",
@@ -121,6 +123,8 @@ register(
             Edge(((2, 3, 2), (2, 2), (3,)), {"reduction": "sum", "label_smoothing": 0.1, "ignore_index": 0}),
             *(Edge(((3, 4), (3,), None), values=values) for values in ("large", "shifted", "ties", "nan", "infinite")),
         ],
+        choices=_REDUCTION,
+        ranges={"ignore_index": Range(whole=True), "label_smoothing": Range(0, 1)},
         no_gradient=("labels", "weight"),
         documents=("000: 3.3", "004: 5.3"),
     )
@@ -132,6 +136,7 @@ register(
         binary_cross_entropy,
         _pair_domain,
         _pair_edges(),
+        choices=_REDUCTION,
         no_gradient=("targets",),
         documents=("000: 3.2",),
     )
@@ -143,6 +148,7 @@ register(
         mse_loss,
         _pair_domain,
         _pair_edges(),
+        choices=_REDUCTION,
         documents=("003: MSE",),
     )
 )
@@ -153,6 +159,7 @@ register(
         l2_penalty,
         _penalty_domain,
         [Edge(((),)), Edge(((1,),)), Edge(((0, 2),)), Edge(((3, 2),), {"weight": 0.01}), Edge(((2, 2, 2, 2),))],
+        ranges={"weight": Range()},
         documents=("004: 5.3.2",),
     )
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, option, shape, size
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Choices, Configuration, Draw, Edge, Layer, Range, Ranges, Refusal, Shapes, register
 
 
 def _mean(x: Any, axes: tuple[int, ...]) -> Any:
@@ -143,6 +143,10 @@ def _instance_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     return (x, maybe(draw, (x[1],)), maybe(draw, (x[1],))), configuration
 
 
+BATCH_NORM_CHOICES: Choices = {"training": (True, False)}
+BATCH_NORM: Ranges = {"momentum": Range(0, 1), "eps": Range(0)}
+_LAST_AXES: Ranges = {"normalized_ndim": Range(1, whole=True), "eps": Range(0)}
+
 _SPREADS = ("shifted", "zeros", "ties")
 
 register(
@@ -164,7 +168,11 @@ register(
             Edge(((3, 2, 2, 2), (2,), (2,), (2,), (2,)), {"training": False}),
             *(Edge(((4, 2, 2), (2,), (2,), (2,), (2,)), values=values) for values in _SPREADS),
         ],
-        [Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel")],
+        choices=BATCH_NORM_CHOICES,
+        ranges=BATCH_NORM,
+        more_refusals=[
+            Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel")
+        ],
         no_gradient=("running_mean", "running_var"),
         documents=("000: 2.7, 4.9", "004: 6"),
     )
@@ -184,6 +192,7 @@ register(
             Edge(((3, 6), None, None)),
             *(Edge(((3, 5), (5,), (5,)), values=values) for values in _SPREADS),
         ],
+        ranges=_LAST_AXES,
         documents=("004: 7.1",),
     )
 )
@@ -203,7 +212,10 @@ register(
             Edge(((2, 3, 4), None, None), {"groups": 1}),
             *(Edge(((2, 4, 3, 2), (4,), (4,)), {"groups": 2}, values) for values in _SPREADS),
         ],
-        [Refusal("groups", ((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels")],
+        ranges={"groups": Range(1, whole=True), "eps": Range(0)},
+        more_refusals=[
+            Refusal("groups", ((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels")
+        ],
         documents=("004: 7",),
     )
 )
@@ -222,6 +234,7 @@ register(
             Edge(((2, 3, 4), None, None)),
             *(Edge(((2, 2, 3, 2), (2,), (2,)), values=values) for values in _SPREADS),
         ],
+        ranges={"eps": Range(0)},
         documents=("004: 7.1",),
     )
 )
@@ -238,5 +251,6 @@ register(
             Edge(((3, 6), None)),
             *(Edge(((3, 5), (5,)), values=values) for values in _SPREADS),
         ],
+        ranges=_LAST_AXES,
     )
 )

@@ -11,7 +11,7 @@ from jax import lax
 
 from oracle.layers.draws import BATCH, option, short, size
 from oracle.layers.places import combine, edges, gather, per_axis, window_axis
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Choices, Configuration, Draw, Edge, Layer, Range, Ranges, Refusal, Shapes, register
 
 
 def _window_index(
@@ -202,6 +202,13 @@ _GLOBAL_EDGES = [
     Edge(((1, 2, 3, 3),), values="zeros"),
 ]
 
+_WINDOW_CHOICES: Choices = {"padding": ("same", "valid"), "ceil_mode": (False, True)}
+_WINDOW: Ranges = {
+    "kernel_size": Range(1, whole=True, axes="S"),
+    "stride": Range(1, whole=True, axes="S"),
+    "padding": Range(0, whole=True, axes="S"),
+}
+
 for _rank in (1, 2, 3):
     register(
         Layer(
@@ -211,6 +218,8 @@ for _rank in (1, 2, 3):
             _pool_domain(_rank, dilated=True),
             _pool_edges(_rank, dilated=True),
             _pool_refusals(_rank),
+            choices=_WINDOW_CHOICES,
+            ranges=_WINDOW | {"dilation": Range(1, whole=True, axes="S")},
             ties=max_windows,
             documents=("000: 4.8", "001", "002: I.4, III.3", "004: 1.2, 3") if _rank == 2 else (),
         )
@@ -223,6 +232,8 @@ for _rank in (1, 2, 3):
             _pool_domain(_rank, dilated=False),
             _pool_edges(_rank, dilated=False),
             _pool_refusals(_rank),
+            choices=_WINDOW_CHOICES | {"count_include_pad": (True, False)},
+            ranges=_WINDOW,
             documents=("000: 4.8", "001", "002: I.4, III.3") if _rank == 2 else (),
         )
     )
@@ -251,5 +262,6 @@ register(
             Edge(((1, 2, 3, 2),), {"output_size": 5}),
             Edge(((1, 1, 4, 3, 5),), {"output_size": (2, 3, 4)}),
         ],
+        ranges={"output_size": Range(1, whole=True, axes="S")},
     )
 )

@@ -11,7 +11,7 @@ from jax import lax
 
 from oracle.layers.draws import BATCH, option, shape, short, size
 from oracle.layers.places import combine, edges, gather
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def add(x: Any, y: Any) -> Any:
@@ -139,6 +139,8 @@ register(
                 "reflect", ((1, 1, 2),), {"padding": 2, "mode": "reflect"}, "the reflection reaches past the end of x"
             )
         ],
+        choices={"mode": ("constant", "reflect", "replicate", "circular")},
+        ranges={"padding": Range(whole=True, axes="S")},
         documents=("000: 4.3", "004: 2.1"),
     )
 )
@@ -154,6 +156,7 @@ register(
             Edge(((3, 4), (3, 4)), {"p": 0.1}),
             Edge(((2, 3), (2, 3)), {"p": 0.0}),
         ],
+        ranges={"p": Range(0, below=1)},
         no_gradient=("mask",),
     )
 )
