@@ -145,7 +145,8 @@ def _instance_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
 
 BATCH_NORM_CHOICES: Choices = {"training": (True, False)}
 BATCH_NORM: Ranges = {"momentum": Range(0, 1), "eps": Range(0)}
-_LAST_AXES: Ranges = {"normalized_ndim": Range(1, whole=True), "eps": Range(0)}
+_EPS: Ranges = {"eps": Range(0, refused=())}  # PyTorch refuses a negative eps in batch_norm only
+_LAST_AXES = _EPS | {"normalized_ndim": Range(1, whole=True)}
 
 _SPREADS = ("shifted", "zeros", "ties")
 
@@ -212,7 +213,7 @@ register(
             Edge(((2, 3, 4), None, None), {"groups": 1}),
             *(Edge(((2, 4, 3, 2), (4,), (4,)), {"groups": 2}, values) for values in _SPREADS),
         ],
-        ranges={"groups": Range(1, whole=True), "eps": Range(0)},
+        ranges=_EPS | {"groups": Range(1, whole=True)},
         more_refusals=[
             Refusal("groups", ((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels")
         ],
@@ -234,7 +235,7 @@ register(
             Edge(((2, 3, 4), None, None)),
             *(Edge(((2, 2, 3, 2), (2,), (2,)), values=values) for values in _SPREADS),
         ],
-        ranges={"eps": Range(0)},
+        ranges=_EPS,
         documents=("004: 7.1",),
     )
 )

@@ -26,6 +26,7 @@ class Range:
 
     They go from ``least`` to ``most``, or to ``below``, which is not one of them. With ``whole`` they are whole numbers.
     ``axes`` names a run of axes of the signature: the option may also have one entry for each of these axes.
+    ``refused`` are the numbers that every implementation must refuse; by default there is one beyond each end.
     """
 
     least: float | None = None
@@ -33,6 +34,7 @@ class Range:
     below: float | None = None
     whole: bool = False
     axes: str = ""
+    refused: tuple[float, ...] | None = None
 
     def __str__(self) -> str:
         text = "a whole number" if self.whole else "a number"
@@ -43,7 +45,10 @@ class Range:
         return text + f", or one per axis of *{self.axes}" * bool(self.axes)
 
     def outside(self) -> Iterator[float]:
-        """Yield one number beyond each end, at such a distance that rounding cannot bring it back."""
+        """Yield the numbers to be refused."""
+        if self.refused is not None:
+            yield from self.refused
+            return
         distance = 1 if self.whole else 0.5
         if self.least is not None:
             yield self.least - distance
@@ -68,8 +73,8 @@ def values_of(name: str, choices: Choices, ranges: Ranges) -> str:
 def wrong_values(choices: Choices, ranges: Ranges, sizes: Sizes) -> Iterator[tuple[str, Any, str]]:
     """Yield the name of an option, a value that it must not take, and why.
 
-    There is one unknown word per option that takes words, one number beyond each end of a range (if one entry per axis
-    may be given: for all axes, and for the last axis only), and one value of a wrong type per option that takes whole
+    There is one unknown word per option that takes words, the refused numbers of each range (if one entry per
+    axis may be given: for all axes, and for the last axis only), and one value of a wrong type per option that takes whole
     numbers: an option with one entry per axis gets a fraction and one entry too many, and any other gets a truth value.
     """
     for name, value in [*_wrong_words(choices), *_wrong_numbers(ranges, sizes)]:
