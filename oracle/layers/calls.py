@@ -36,15 +36,14 @@ class Refusal:
 def refusals_from_shapes(signature: Signature, edges: Sequence[Edge], options: dict[str, Any]) -> list[Refusal]:
     """Make calls whose shapes do not fit the signature: take calls that fit, and change one shape at a time.
 
-    Each length that must agree with another one grows by 1. Each array with a fixed number of axes gets another
-    axis. An array never becomes smaller and never gets an axis of length 1: then it might be broadcast. Two arrays keep
-    their number of axes, because more axes do not contradict anything: the only array of a layer, and a matrix, which
-    with another axis is a stack of matrices.
+    Each length that must agree with another one becomes 1 and grows by 1, and each array whose number of axes is
+    settled gets another axis. NumPy broadcasts most of these shapes, so the layer's own check decides whether
+    such a call is refused. In a last change, all axes that are counted together (as the two of ``*S:2``) become one more
+    or one fewer in all arrays, because code that is written for any number of them serves such a call.
     """
     found: dict[str, Refusal] = {}
     for call in sorted(_calls(signature, edges, options), key=_Call.doubt):
-        for key, i, shape in _changes(signature, call):
-            shapes = (*call.shapes[:i], shape, *call.shapes[i + 1 :])
+        for key, shapes in _changes(signature, call):
             why = misfit(signature.arrays, shapes, options | call.configuration)
             if why and key not in found:
                 found[key] = Refusal(key, shapes, call.configuration, why)
@@ -79,14 +78,14 @@ class _Call:
     def doubt(self) -> tuple[bool, int, int, int, int, int]:
         """Order the calls: the first ones show best which lengths must agree.
 
-        No array is empty or left out, no length is 1, few options are set, and the lengths that must agree differ from
-        all others.
+        No array is empty, a single number or left out, no length is 1, few options are set, and the lengths that must
+        agree differ from all others.
         """
         given = [shape for shape in self.shapes if shape is not None]
         lengths = [self.shape(place.array)[place.axis] for place in self.fit.compared]
         sizes = [n for size in self.fit.sizes.values() for n in (size if isinstance(size, tuple) else (size,))]
         return (
-            any(0 in shape for shape in given),
+            any(0 in shape or not shape for shape in given),
             len(self.shapes) - len(given),
             sizes.count(1),
             len(self.configuration),
@@ -103,20 +102,66 @@ def _calls(signature: Signature, edges: Sequence[Edge], options: dict[str, Any])
         yield _Call(edge.shapes, configuration, fit(signature.arrays, edge.shapes, options | configuration))
 
 
-def _changes(signature: Signature, call: _Call) -> Iterator[tuple[str, int, Shape]]:
-    """Yield each change as its key, the place of the array and the array's new shape."""
-    seen = set()
-    for place in call.fit.compared:
-        key = f"{signature.arrays[place.array].name}: {place.what}"
-        if key in seen and place.what.startswith("*"):
-            continue  # one axis of a run is enough
-        shape = call.shape(place.array)
-        longer = (*shape[: place.axis], shape[place.axis] + 1, *shape[place.axis + 1 :])
-        yield key if key not in seen else f"{key}, axis {place.axis}", place.array, longer
-        seen.add(key)
-    for i, array in enumerate(signature.arrays):
-        fixed = not any(isinstance(axis, Run) and axis.count is None for axis in array.axes)
-        matrix = len(array.axes) == 2 and all(isinstance(axis, Size) for axis in array.axes)
-        if fixed and not matrix and len(signature.arrays) > 1 and call.shapes[i] is not None:
+def _changes(signature: Signature, call: _Call) -> Iterator[tuple[str, Shapes]]:
+    """Yield each change as its key and the shapes after it."""
+    for i, given in enumerate(call.shapes):
+        if given is not None:
+            for key, changed in (*_lengths(signature, call, i), *_another_axis(signature, call, i)):
+                yield f"{signature.arrays[i].name}: {key}", (*call.shapes[:i], changed, *call.shapes[i + 1 :])
+    yield from _counts(signature, call)
+
+
+def _lengths(signature: Signature, call: _Call, i: int) -> Iterator[tuple[str, Shape]]:
+    """Change each length of an array that was compared; of axes that were compared together, the first and the last."""
+    shape, seen = call.shape(i), set()
+    for place in (place for place in call.fit.compared if place.array == i):
+        run = call.fit.sizes[place.what[1:]] if place.what.startswith("*") else (shape[place.axis],)
+        assert isinstance(run, tuple)
+        for axis in sorted({place.axis, place.axis + len(run) - 1}):
+            key = place.what if place.what not in seen else f"{place.what}, axis {axis}"
+            seen.add(place.what)
+            for length, what in ((shape[axis] + 1, key), (1, f"{key} of length 1")):
+                yield what, (*shape[:axis], length, *shape[axis + 1 :])
+
+
+def _another_axis(signature: Signature, call: _Call, i: int) -> Iterator[tuple[str, Shape]]:
+    """Give an array another axis if its number of axes is settled.
+
+    A vector becomes a row per sample, which is broadcast over the samples. Another array gets an axis of length 1
+    before and after its own. Two arrays keep their axes, because more do not contradict anything: the only array of a
+    layer if it has single axes only, and a matrix, which with another axis is a stack of matrices.
+    """
+    shape, axes = call.shape(i), signature.arrays[i].axes
+    runs = [axis for axis in axes if isinstance(axis, Run)]
+    known = {axis.name for array in signature.arrays[:i] for axis in array.axes if isinstance(axis, Run)}
+    free = [axis for axis in runs if axis.count is None and axis.name not in known]
+    only, matrix = len(signature.arrays) == 1 and not runs, len(axes) == 2 and not runs
+    if free or only or matrix:
+        return
+    key = f"{len(shape) + 1} axes"
+    if len(axes) == 1 and not runs:
+        samples = (call.shapes[0] or (0,))[0]
+        yield key, (max(2, samples), *shape)
+        return
+    yield key, (*shape, 1)
+    yield f"{key}, the first of length 1", (1, *shape)
+
+
+def _counts(signature: Signature, call: _Call) -> Iterator[tuple[str, Shapes]]:
+    """Give all axes that are counted by a number one more, or one fewer, in all arrays: a layer for images gets volumes."""
+    counted = [
+        (i, sum(1 for axis in array.axes[:place] if isinstance(axis, Size)), run.count)
+        for i, array in enumerate(signature.arrays)
+        for place, run in enumerate(array.axes)
+        if isinstance(run, Run) and isinstance(run.count, int)
+    ]
+    if not counted or any(call.shapes[i] is None for i, _, _ in counted):
+        return
+    for more in (1, -1):
+        shapes = list(call.shapes)
+        for i, start, count in counted:
             shape = call.shape(i)
-            yield f"{array.name}: {len(shape) + 1} axes", i, (*shape, shape[-1] + 1 if shape else 2)
+            shapes[i] = (*shape[:start], *(shape[start : start + 1] * (count + more)), *shape[start + count :])
+        count = counted[0][2] + more
+        if count and (more > 0 or len(counted) > 1):  # a single array with one axis fewer may be one sample
+            yield f"{count} {'axis' if count == 1 else 'axes'} for {counted[0][2]}", tuple(shapes)

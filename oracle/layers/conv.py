@@ -10,7 +10,7 @@ from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, short, size
 from oracle.layers.places import combine, edges, gather, per_axis, transposed_axis, window_axis
-from oracle.layers.spec import Choices, Configuration, Draw, Edge, Layer, Range, Ranges, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _contract(x: Any, w: Any, b: Any, index: Any, groups: int, output: list[int], transposed: bool) -> Any:
@@ -191,10 +191,10 @@ def _transpose_refusals(rank: int) -> list[Refusal]:
     ]
 
 
-PADDING_WORDS: Choices = {"padding": ("same", "valid")}
-CONVOLUTION: Ranges = {
+PADDING_WORDS = {"padding": ("same", "valid")}
+CONVOLUTION = {
     "stride": Range(1, whole=True, axes="S"),
-    "padding": Range(0, whole=True, axes="S"),
+    "padding": Range(0, whole=True, axes="S", pairs=True),
     "dilation": Range(1, whole=True, axes="S"),
     "groups": Range(1, whole=True),
 }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, option, shape, size
-from oracle.layers.spec import Choices, Configuration, Draw, Edge, Layer, Range, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Shapes, register
 
 
 def _reduce(losses: Any, reduction: str) -> Any:
@@ -104,7 +104,7 @@ def _pair_edges() -> list[Edge]:
     ]
 
 
-_REDUCTION: Choices = {"reduction": ("mean", "sum", "none")}
+_REDUCTION = {"reduction": ("mean", "sum", "none")}
 
 register(
     Layer(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, option, shape, size
-from oracle.layers.spec import Choices, Configuration, Draw, Edge, Layer, Range, Ranges, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _mean(x: Any, axes: tuple[int, ...]) -> Any:
@@ -143,9 +143,9 @@ def _instance_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     return (x, maybe(draw, (x[1],)), maybe(draw, (x[1],))), configuration
 
 
-BATCH_NORM_CHOICES: Choices = {"training": (True, False)}
-BATCH_NORM: Ranges = {"momentum": Range(0, 1), "eps": Range(0)}
-_EPS: Ranges = {"eps": Range(0, refused=())}  # PyTorch refuses a negative eps in batch_norm only
+BATCH_NORM_CHOICES = {"training": (True, False)}
+BATCH_NORM = {"momentum": Range(0, 1), "eps": Range(0)}
+_EPS = {"eps": Range(0, refused=())}  # PyTorch refuses a negative eps in batch_norm only
 _LAST_AXES = _EPS | {"normalized_ndim": Range(1, whole=True)}
 
 _SPREADS = ("shifted", "zeros", "ties")

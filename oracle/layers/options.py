@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from oracle.layers.fit import Sizes
@@ -25,7 +26,8 @@ class Range:
     """The numbers that an option may take.
 
     They go from ``least`` to ``most``, or to ``below``, which is not one of them. With ``whole`` they are whole numbers.
-    ``axes`` names a run of axes of the signature: the option may also have one entry for each of these axes.
+    ``axes`` names a run of axes of the signature: the option may also have one entry for each of these axes, and with
+    ``pairs`` an entry may be a pair, one number for either end of the axis.
     ``refused`` are the numbers that every implementation must refuse; by default there is one beyond each end.
     """
 
@@ -34,6 +36,7 @@ class Range:
     below: float | None = None
     whole: bool = False
     axes: str = ""
+    pairs: bool = False
     refused: tuple[float, ...] | None = None
 
     def __str__(self) -> str:
@@ -42,7 +45,28 @@ class Range:
             text += f" from {self.least} to {self.most if self.below is None else f'below {self.below}'}"
         elif self.least is not None:
             text += f" of at least {self.least}"
-        return text + f", or one per axis of *{self.axes}" * bool(self.axes)
+        return text + f", or one {'or one pair ' * self.pairs}per axis of *{self.axes}" * bool(self.axes)
+
+    def holds(self, value: Any, sizes: Sizes) -> bool:
+        """Tell whether an option may be this."""
+        if not isinstance(value, (tuple, list)):
+            return self._number(value)
+        axes = sizes.get(self.axes)
+        return isinstance(axes, tuple) and len(value) == len(axes) and all(map(self._entry, value))
+
+    def _entry(self, value: Any) -> bool:
+        if self.pairs and isinstance(value, (tuple, list)):
+            return len(value) == 2 and all(map(self._number, value))
+        return self._number(value)
+
+    def _number(self, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
+            return False
+        return (
+            (self.least is None or self.least <= value)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
+        )
 
     def outside(self) -> Iterator[float]:
         """Yield the numbers to be refused."""
@@ -70,6 +94,15 @@ def values_of(name: str, choices: Choices, ranges: Ranges) -> str:
     return " or ".join([*words, *([str(ranges[name])] if name in ranges else [])])
 
 
+def objection(name: str, value: Any, choices: Choices, ranges: Ranges, sizes: Sizes) -> str:
+    """Say in one line why an option must not have a value; the empty string if it may, or if nothing is known about it."""
+    chosen = any(type(value) is type(word) and value == word for word in choices.get(name, ()))
+    unknown = name not in choices and name not in ranges
+    if chosen or unknown or (name in ranges and ranges[name].holds(value, sizes)):
+        return ""
+    return f"{name} is {value!r}, but must be {values_of(name, choices, ranges)}"
+
+
 def wrong_values(choices: Choices, ranges: Ranges, sizes: Sizes) -> Iterator[tuple[str, Any, str]]:
     """Yield the name of an option, a value that it must not take, and why.
 
@@ -78,7 +111,7 @@ def wrong_values(choices: Choices, ranges: Ranges, sizes: Sizes) -> Iterator[tup
     numbers: an option with one entry per axis gets a fraction and one entry too many, and any other gets a truth value.
     """
     for name, value in [*_wrong_words(choices), *_wrong_numbers(ranges, sizes)]:
-        yield name, value, f"{name} is {value!r}, but must be {values_of(name, choices, ranges)}"
+        yield name, value, objection(name, value, choices, ranges, sizes)
 
 
 def _wrong_words(choices: Choices) -> Iterator[tuple[str, str]]:

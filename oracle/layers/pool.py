@@ -11,7 +11,7 @@ from jax import lax
 
 from oracle.layers.draws import BATCH, option, short, size
 from oracle.layers.places import combine, edges, gather, per_axis, window_axis
-from oracle.layers.spec import Choices, Configuration, Draw, Edge, Layer, Range, Ranges, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _window_index(
@@ -202,11 +202,11 @@ _GLOBAL_EDGES = [
     Edge(((1, 2, 3, 3),), values="zeros"),
 ]
 
-_WINDOW_CHOICES: Choices = {"padding": ("same", "valid"), "ceil_mode": (False, True)}
-_WINDOW: Ranges = {
+_WINDOW_CHOICES = {"padding": ("same", "valid"), "ceil_mode": (False, True)}
+_WINDOW = {
     "kernel_size": Range(1, whole=True, axes="S"),
     "stride": Range(1, whole=True, axes="S"),
-    "padding": Range(0, whole=True, axes="S"),
+    "padding": Range(0, whole=True, axes="S", pairs=True),
 }
 
 for _rank in (1, 2, 3):

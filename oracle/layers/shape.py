@@ -140,7 +140,7 @@ register(
             )
         ],
         choices={"mode": ("constant", "reflect", "replicate", "circular")},
-        ranges={"padding": Range(whole=True, axes="S")},
+        ranges={"padding": Range(whole=True, axes="S", pairs=True)},  # PyTorch crops if it is negative
         documents=("000: 4.3", "004: 2.1"),
     )
 )
