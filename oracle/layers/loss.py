@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, option, shape, size
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _reduce(losses: Any, reduction: str) -> Any:
@@ -104,6 +104,10 @@ def _pair_edges() -> list[Edge]:
     ]
 
 
+_PAIR_REFUSALS = [
+    Refusal("column", ((3,), (3, 1)), {}, "a vector and a column would be broadcast to a matrix"),
+    Refusal("single", ((3,), ()), {}, "a vector and a single number would be broadcast"),
+]
 _REDUCTION = {"reduction": ("mean", "sum", "none")}
 
 register(
@@ -123,6 +127,7 @@ register(
             Edge(((2, 3, 2), (2, 2), (3,)), {"reduction": "sum", "label_smoothing": 0.1, "ignore_index": 0}),
             *(Edge(((3, 4), (3,), None), values=values) for values in ("large", "shifted", "ties", "nan", "infinite")),
         ],
+        [Refusal("column", ((3, 4), (3, 1), None), {}, "the labels are a column, not a vector")],
         choices=_REDUCTION,
         ranges={"ignore_index": Range(whole=True), "label_smoothing": Range(0, 1)},
         no_gradient=("labels", "weight"),
@@ -136,6 +141,7 @@ register(
         binary_cross_entropy,
         _pair_domain,
         _pair_edges(),
+        _PAIR_REFUSALS,
         choices=_REDUCTION,
         no_gradient=("targets",),
         documents=("000: 3.2",),
@@ -148,6 +154,7 @@ register(
         mse_loss,
         _pair_domain,
         _pair_edges(),
+        _PAIR_REFUSALS,
         choices=_REDUCTION,
         documents=("003: MSE",),
     )

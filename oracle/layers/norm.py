@@ -172,7 +172,13 @@ register(
         choices=BATCH_NORM_CHOICES,
         ranges=BATCH_NORM,
         more_refusals=[
-            Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel")
+            Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel"),
+            Refusal(
+                "evaluation",
+                ((4, 3), (3,), (3,), None, None),
+                {"training": False},
+                "evaluation needs running statistics",
+            ),
         ],
         no_gradient=("running_mean", "running_var"),
         documents=("000: 2.7, 4.9", "004: 6"),

@@ -62,10 +62,11 @@ class Range:
     def _number(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             return False
+        number = float(value)
         return (
-            (self.least is None or self.least <= value)
-            and (self.most is None or value <= self.most)
-            and (self.below is None or value < self.below)
+            (self.least is None or self.least <= number)
+            and (self.most is None or number <= self.most)
+            and (self.below is None or number < self.below)
         )
 
     def outside(self) -> Iterator[float]:

@@ -170,15 +170,25 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
 
 
 def _pool_refusals(rank: int) -> list[Refusal]:
-    return [
-        Refusal("kernel", ((1, 1, *[2] * rank),), {"kernel_size": 3}, "the kernel is larger than x"),
-        Refusal(
-            "padding",
-            ((1, 1, *[4] * rank),),
-            {"kernel_size": 2, "padding": 2},
-            "the padding is larger than half of the kernel",
-        ),
-    ]
+    x = ((1, 1, *[4] * rank),)
+
+    def along(axis: int, large: int) -> tuple[int, ...]:
+        return tuple(large if a == axis else 1 for a in range(rank))
+
+    found = []
+    for axis in range(rank):
+        kernel, padding = along(axis, 5), tuple(n - 1 for n in along(axis, 3))
+        found += [
+            Refusal(f"kernel, axis {axis}", x, {"kernel_size": kernel}, f"the kernel {kernel} exceeds x"),
+            Refusal(
+                f"padding, axis {axis}",
+                x,
+                {"kernel_size": 2, "padding": padding},
+                f"the padding {padding} is more than half of the kernel",
+            ),
+        ]
+    same = {"kernel_size": 2, "stride": 2, "padding": "same"}
+    return [*found, Refusal("same", x, same, 'padding "same" needs stride 1, but the stride is 2')]
 
 
 def _global_domain(draw: Draw) -> tuple[Shapes, Configuration]:

@@ -156,6 +156,7 @@ register(
             Edge(((3, 4), (3, 4)), {"p": 0.1}),
             Edge(((2, 3), (2, 3)), {"p": 0.0}),
         ],
+        [Refusal("column", ((3,), (3, 1)), {}, "a vector and a column would be broadcast to a matrix")],
         ranges={"p": Range(0, below=1)},
         no_gradient=("mask",),
     )
