@@ -128,23 +128,22 @@ def _another_axis(signature: Signature, call: _Call, i: int) -> Iterator[tuple[s
     """Give an array another axis if its number of axes is settled.
 
     A vector becomes a row per sample, which is broadcast over the samples. Another array gets an axis of length 1
-    before and after its own. Two arrays keep their axes, because more do not contradict anything: the only array of a
-    layer if it has single axes only, and a matrix, which with another axis is a stack of matrices.
+    after and before its own. A matrix keeps its axes, because with another one it is a stack of matrices, and so does the
+    only array of a layer.
     """
     shape, axes = call.shape(i), signature.arrays[i].axes
     runs = [axis for axis in axes if isinstance(axis, Run)]
     known = {axis.name for array in signature.arrays[:i] for axis in array.axes if isinstance(axis, Run)}
-    free = [axis for axis in runs if axis.count is None and axis.name not in known]
-    only, matrix = len(signature.arrays) == 1 and not runs, len(axes) == 2 and not runs
-    if free or only or matrix:
+    free = any(axis.count is None and axis.name not in known for axis in runs)
+    matrix = len(axes) == 2 and not runs
+    if free or matrix or len(signature.arrays) == 1:
         return
-    key = f"{len(shape) + 1} axes"
     if len(axes) == 1 and not runs:
         samples = (call.shapes[0] or (0,))[0]
-        yield key, (max(2, samples), *shape)
+        yield "a row per sample", (max(2, samples), *shape)
         return
-    yield key, (*shape, 1)
-    yield f"{key}, the first of length 1", (1, *shape)
+    yield "another axis at the end", (*shape, 1)
+    yield "another axis in front", (1, *shape)
 
 
 def _counts(signature: Signature, call: _Call) -> Iterator[tuple[str, Shapes]]:

@@ -107,9 +107,9 @@ def objection(name: str, value: Any, choices: Choices, ranges: Ranges, sizes: Si
 def wrong_values(choices: Choices, ranges: Ranges, sizes: Sizes) -> Iterator[tuple[str, Any, str]]:
     """Yield the name of an option, a value that it must not take, and why.
 
-    There is one unknown word per option that takes words, the refused numbers of each range (if one entry per
-    axis may be given: for all axes, and for the last axis only), and one value of a wrong type per option that takes whole
-    numbers: an option with one entry per axis gets a fraction and one entry too many, and any other gets a truth value.
+    There is one unknown word per option that takes words, and there are the refused numbers of each range: if one entry
+    per axis may be given, for all axes and for the last axis only. Such an option also gets a fraction and one entry too
+    many. An option that may be any whole number gets a truth value, which Python takes for 1.
     """
     for name, value in [*_wrong_words(choices), *_wrong_numbers(ranges, sizes)]:
         yield name, value, objection(name, value, choices, ranges, sizes)
@@ -127,7 +127,7 @@ def _wrong_numbers(ranges: Ranges, sizes: Sizes) -> Iterator[tuple[str, Any]]:
     for name, allowed in ranges.items():
         yield from ((name, number) for number in allowed.outside())
         if not allowed.axes:
-            if allowed.whole:
+            if allowed.whole and allowed.least is None:
                 yield name, True
             continue
         axes = sizes[allowed.axes]
