@@ -115,10 +115,11 @@ def _lengths(signature: Signature, call: _Call, i: int) -> Iterator[tuple[str, S
     """Change each length of an array that was compared; of axes that were compared together, the first and the last."""
     shape, seen = call.shape(i), set()
     for place in (place for place in call.fit.compared if place.array == i):
-        run = call.fit.sizes[place.what[1:]] if place.what.startswith("*") else (shape[place.axis],)
-        assert isinstance(run, tuple)
-        for axis in sorted({place.axis, place.axis + len(run) - 1}):
-            key = place.what if place.what not in seen else f"{place.what}, axis {axis}"
+        run = call.fit.sizes[place.what[1:]] if place.what.startswith("*") else 1
+        last = place.axis + len(run) - 1 if isinstance(run, tuple) else place.axis
+        for axis in sorted({place.axis, last}):
+            again = ", the last" if axis != place.axis else f", axis {axis}" if place.what in seen else ""
+            key = f"{place.what}{again}"
             seen.add(place.what)
             for length, what in ((shape[axis] + 1, key), (1, f"{key} of length 1")):
                 yield what, (*shape[:axis], length, *shape[axis + 1 :])
@@ -147,7 +148,10 @@ def _another_axis(signature: Signature, call: _Call, i: int) -> Iterator[tuple[s
 
 
 def _counts(signature: Signature, call: _Call) -> Iterator[tuple[str, Shapes]]:
-    """Give all axes that are counted by a number one more, or one fewer, in all arrays: a layer for images gets volumes."""
+    """Give all axes that are counted by a number one more, or one fewer, in all arrays: a layer for images gets volumes.
+
+    Optional arrays without such axes are left out, so that they cannot be what does not fit.
+    """
     counted = [
         (i, sum(1 for axis in array.axes[:place] if isinstance(axis, Size)), run.count)
         for i, array in enumerate(signature.arrays)
@@ -157,7 +161,11 @@ def _counts(signature: Signature, call: _Call) -> Iterator[tuple[str, Shapes]]:
     if not counted or any(call.shapes[i] is None for i, _, _ in counted):
         return
     for more in (1, -1):
-        shapes = list(call.shapes)
+        places = {i for i, _, _ in counted}
+        shapes = [
+            None if array.optional and i not in places else shape
+            for i, (array, shape) in enumerate(zip(signature.arrays, call.shapes, strict=True))
+        ]
         for i, start, count in counted:
             shape = call.shape(i)
             shapes[i] = (*shape[:start], *(shape[start : start + 1] * (count + more)), *shape[start + count :])
