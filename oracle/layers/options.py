@@ -1,7 +1,7 @@
 """The values that the options of a layer may take, and the calls with a value that must be refused.
 
 >>> print(Range(1, whole=True, axes="S"))
-a whole number of at least 1, or one per axis of *S
+a whole number of at least 1 (or one per axis of *S)
 >>> print(Range(0, below=1))
 a number from 0 to below 1
 >>> print(Range())
@@ -45,7 +45,8 @@ class Range:
             text += f" from {self.least} to {self.most if self.below is None else f'below {self.below}'}"
         elif self.least is not None:
             text += f" of at least {self.least}"
-        return text + f", or one {'or one pair ' * self.pairs}per axis of *{self.axes}" * bool(self.axes)
+        each = "one, or a pair," if self.pairs else "one"
+        return text + f" (or {each} per axis of *{self.axes})" * bool(self.axes)
 
     def holds(self, value: Any, sizes: Sizes) -> bool:
         """Tell whether an option may be this."""
@@ -91,8 +92,8 @@ _WRONG_WORDS = {"padding": "full", "reduction": "avg", "mode": "edgee", "approxi
 
 def values_of(name: str, choices: Choices, ranges: Ranges) -> str:
     """Say in words what an option may be; the empty string if nothing is known about it."""
-    words = [repr(value) for value in choices.get(name, ())]
-    return " or ".join([*words, *([str(ranges[name])] if name in ranges else [])])
+    values = [repr(value) for value in choices.get(name, ())] + [str(ranges[name])] * (name in ranges)
+    return " or ".join([", ".join(values[:-1]), *values[-1:]] if len(values) > 1 else values)
 
 
 def objection(name: str, value: Any, choices: Choices, ranges: Ranges, sizes: Sizes) -> str:
