@@ -92,8 +92,10 @@ _WRONG_WORDS = {"padding": "full", "reduction": "avg", "mode": "edgee", "approxi
 
 def values_of(name: str, choices: Choices, ranges: Ranges) -> str:
     """Say in words what an option may be; the empty string if nothing is known about it."""
-    values = [repr(value) for value in choices.get(name, ())] + [str(ranges[name])] * (name in ranges)
-    return " or ".join([", ".join(values[:-1]), *values[-1:]] if len(values) > 1 else values)
+    values = [repr(value) for value in choices.get(name, ())]
+    if name in ranges:
+        values.append(str(ranges[name]))
+    return " or ".join([", ".join(values[:-1]), values[-1]] if len(values) > 1 else values)
 
 
 def objection(name: str, value: Any, choices: Choices, ranges: Ranges, sizes: Sizes) -> str:
