@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from oracle.layers import LAYERS
+from oracle.targets.builtin.checked import checked
 from oracle.targets.builtin.differentiate import first_of, layer_of, without_gradient
 from oracle.targets.builtin.residual import residual
 
@@ -74,6 +76,7 @@ def _biased(y: Any, b: Any) -> Any:
 
 def _conv(x: Any, w: Any, b: Any = None, *, stride=1, padding=0, dilation=1, groups=1) -> Any:
     rank = x.ndim - 2
+    _refuse(padding == "same" and any(s != 1 for s in _axes(stride, rank)), "padding same needs stride 1")
     y = lax.conv_general_dilated(
         x,
         w,
@@ -103,6 +106,7 @@ def _conv_transpose(
     y = lax.conv_general_dilated(
         x, w, (1,) * rank, edges, lhs_dilation=strides, rhs_dilation=dilations, feature_group_count=groups
     )
+    _refuse(min(y.shape[2:]) < 1, "the padding leaves no place of the output")
     return _biased(y, b)
 
 
@@ -328,3 +332,7 @@ residual_block = differentiated(
 bottleneck_block = differentiated(
     residual("bottleneck_block", "2", _conv, _batch_norm, jax.nn.relu), without_gradient("bottleneck_block")
 )
+
+# JAX checks few arguments. It broadcasts, and ignores a word that it does not know, so all arguments are checked here.
+for _name in LAYERS:
+    globals()[_name] = checked(_name, globals()[_name])
