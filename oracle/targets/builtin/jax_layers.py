@@ -69,6 +69,13 @@ def _pairs(padding: Any, rank: int) -> Any:
     return [p if isinstance(p, (tuple, list)) else (p, p) for p in _axes(padding, rank)]
 
 
+def _numbers(padding: Any, rank: int) -> Any:
+    """Return the pairs of a padding that is not given by a word."""
+    if isinstance(padding, str):
+        raise NotImplementedError(f"this layer has no padding {padding!r} here")
+    return _pairs(padding, rank)
+
+
 def _biased(y: Any, b: Any) -> Any:
     _refuse(b is not None and b.shape != y.shape[1:2], "b does not fit w")
     return y if b is None else y + b.reshape(-1, *[1] * (y.ndim - 2))
@@ -102,7 +109,7 @@ def _conv_transpose(
     w = w.reshape(groups, channels // groups, filters, *kernel).swapaxes(1, 2)
     w = jnp.flip(w.reshape(groups * filters, channels // groups, *kernel), range(2, 2 + rank))
     reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
-    edges = [(r - a, r - b + e) for r, (a, b), e in zip(reach, _pairs(padding, rank), extra, strict=True)]
+    edges = [(r - a, r - b + e) for r, (a, b), e in zip(reach, _numbers(padding, rank), extra, strict=True)]
     y = lax.conv_general_dilated(
         x, w, (1,) * rank, edges, lhs_dilation=strides, rhs_dilation=dilations, feature_group_count=groups
     )
@@ -121,7 +128,7 @@ def _pool_options(x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode
     rank = x.ndim - 2
     kernel = _axes(kernel_size, rank)
     strides = kernel if stride is None else _axes(stride, rank)
-    edges = _pairs(padding, rank)
+    edges = _numbers(padding, rank)
     _refuse(any(max(e) > k // 2 for e, k in zip(edges, kernel, strict=True)), "the padding is too large")
     covered = []
     for n, k, s, (before, after) in zip(x.shape[2:], kernel, strides, edges, strict=True):

@@ -103,6 +103,11 @@ def _padded(x: Any, padding: Any, fill: float) -> tuple[Any, Any]:
     return F.pad(x, [n for pair in reversed(padding) for n in pair], value=fill), 0
 
 
+def _refuse_words(padding: Any) -> None:
+    if isinstance(padding, str):
+        raise NotImplementedError(f"PyTorch's layer has no padding {padding!r}")
+
+
 def _conv(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, w: Any, b: Any = None, *, padding: Any = 0, **configuration: Any) -> Any:
         x, padding = _padded(x, padding, 0.0)
@@ -113,6 +118,7 @@ def _conv(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _conv_transpose(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, w: Any, b: Any = None, *, padding: Any = 0, **configuration: Any) -> Any:
+        _refuse_words(padding)
         if not _has_pairs(padding):
             return function(x, w, b, padding=padding, **configuration)
         y = function(x, w, b, padding=0, **configuration)
@@ -123,6 +129,7 @@ def _conv_transpose(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _max_pool(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, *, kernel_size: Any, padding: Any = 0, **configuration: Any) -> Any:
+        _refuse_words(padding)
         if _has_pairs(padding) and configuration.get("ceil_mode"):
             raise NotImplementedError("PyTorch has no pooling with unequal padding and ceil_mode")
         x, padding = _padded(x, padding, -np.inf)
@@ -133,6 +140,7 @@ def _max_pool(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _avg_pool(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, *, kernel_size: Any, padding: Any = 0, **configuration: Any) -> Any:
+        _refuse_words(padding)
         if _has_pairs(padding):
             raise NotImplementedError("PyTorch has no average pooling with unequal padding")
         return function(x, kernel_size, padding=padding, **configuration)
