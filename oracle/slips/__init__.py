@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 
 from oracle.layers import LAYERS
-from oracle.slips import conv, norm, pool  # noqa: F401 (importing a family puts its slips into the catalogue)
+from oracle.slips import block, conv, norm, pool, shape  # noqa: F401 (importing a family puts its slips into the catalogue)
 from oracle.slips.general import general_slips
 from oracle.slips.slip import CATALOGUE, Answers, Circumstances, Slip
 
