@@ -1,257 +1,20 @@
-"""Slips of the fused layers and of the residual blocks: how their parts are put together.
-
-A fused layer is a branch of steps and an end, which adds the shortcut, if there is one, and takes the maximum with 0. A step
-returns its value and its pullback. A slip replaces a step, or takes another way through the branch.
-"""
+"""Slips of the fused layers and of the residual blocks: how their parts are put together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from oracle.layers.places import per_axis
-from oracle.slips import windows
-from oracle.slips.conv import sum_over
+from oracle.slips import pool, windows
+from oracle.slips.fused import BLOCKS, Array, End, Norm, Parts, Pullback, Step, computed, relu, suffixes, unchanged
 from oracle.slips.slip import NOTHING, Answers, Circumstances, slip
-from oracle.slips.windows import Axes
 
-Array = np.ndarray
-Pullback = Callable[[Array], tuple[Array, ...]]
-Step = Callable[[Array], tuple[Array, Pullback]]
-End = Callable[[Array, Array], tuple[Array, Pullback]]
-
-BLOCKS = ("residual_block", "bottleneck_block")
 NORMALISED = ("conv_bn_relu", *BLOCKS)
 ENDED = ("affine_relu", *NORMALISED)  # their last step is a ReLU
 INNER = ("conv_relu_pool", *BLOCKS)  # they have a ReLU between two steps
-
-
-# -- the steps --------------------------------------------------------------------------------------------------------
-
-
-def relu(x: Array) -> tuple[Array, Pullback]:
-    """Compute max(x, 0)."""
-    return np.maximum(x, 0), lambda dy: (dy * (x > 0),)
-
-
-def unchanged(x: Array) -> tuple[Array, Pullback]:
-    """Leave out a step."""
-    return x, lambda dy: (dy,)
-
-
-def end(h: Array, by: Array) -> tuple[Array, Pullback]:
-    """Compute max(h + by, 0)."""
-    y, back = relu(h + by)
-    return y, lambda dy: (*back(dy), *back(dy))
-
-
-def affine(x: Array, w: Array, b: Array | None) -> tuple[Array, Pullback]:
-    """Compute x w + b."""
-    flat = x.reshape(len(x), -1)
-    y = flat @ w if b is None else flat @ w + b
-    return y, lambda dy: ((dy @ w.T).reshape(x.shape), flat.T @ dy, dy.sum(0))
-
-
-def convolved(
-    x: Array, w: Array, b: Array | None, saved: Array, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups=1
-) -> tuple[Array, Pullback]:
-    """Convolve x with w; the pullback computes dw from what was saved of x."""
-    axes = windows.axes_of(x.shape[2:], w.shape[2:], None, stride, padding, dilation)
-    sum_ = sum_over(x, w, b, np.zeros((len(x), len(w), *(axis.m for axis in axes))), axes, groups)
-
-    def back(dy: Array) -> tuple[Array, ...]:
-        pulled = replace(sum_, dy=dy)
-        return pulled.answer("dx"), replace(pulled, x=saved).answer("dw"), dy.sum((0, 2, 3))
-
-    return sum_.answer("y"), back
-
-
-@dataclass(frozen=True)
-class Norm:
-    """A batch normalisation with its parameters, and the running statistics that it leaves."""
-
-    gamma: Array | None
-    beta: Array | None
-    running: tuple[Array | None, Array | None]
-    training: bool
-    momentum: float
-    eps: float
-    updated: dict[str, Array] = field(default_factory=dict)
-
-    def __call__(self, x: Array) -> tuple[Array, Pullback]:
-        """Normalise x."""
-        return self.by(x, *(self.of_batch(x) if self.training else self.given()))
-
-    def of_batch(self, x: Array) -> tuple[Array, Array]:
-        """Return mean and variance of the batch."""
-        return x.mean((0, 2, 3)), x.var((0, 2, 3))
-
-    def given(self) -> tuple[Array, Array]:
-        """Return the running statistics."""
-        mean, var = self.running
-        assert mean is not None and var is not None
-        return mean, var
-
-    def by(self, x: Array, mean: Array, var: Array, *, constant: bool = False) -> tuple[Array, Pullback]:
-        """Normalise x by a mean and a variance, which are constants in evaluation."""
-        inv_std = _wide(1 / np.sqrt(var + self.eps))
-        x_hat = (x - _wide(mean)) * inv_std
-        gamma = np.ones(x.shape[1]) if self.gamma is None else self.gamma
-        beta = np.zeros(x.shape[1]) if self.beta is None else self.beta
-
-        def back(dy: Array) -> tuple[Array, ...]:
-            d = dy * _wide(gamma)
-            if self.training and not constant:
-                d = d - _wide(d.mean((0, 2, 3))) - x_hat * _wide((d * x_hat).mean((0, 2, 3)))
-            return d * inv_std, (dy * x_hat).sum((0, 2, 3)), dy.sum((0, 2, 3))
-
-        return x_hat * _wide(gamma) + _wide(beta), back
-
-
-def _wide(v: Array) -> Array:
-    return v.reshape(-1, 1, 1)
-
-
-@dataclass(frozen=True)
-class Maximum:
-    """The maximum pooling after a convolution."""
-
-    kernel: tuple[int, ...]
-    stride: Any
-
-    def axes(self, x: Array) -> Axes:
-        """Return the axes of the windows."""
-        return windows.axes_of(x.shape[2:], self.kernel, None, self.stride, 0, 1)
-
-    def __call__(self, x: Array) -> tuple[Array, Pullback]:
-        """Pool x."""
-        axes = self.axes(x)
-        index = windows.index_of(axes)
-        seen = windows.gather(x, index, -np.inf)
-        only = seen.argmax(3)[..., None] == np.arange(seen.shape[3])
-
-        def back(dy: Array) -> tuple[Array, ...]:
-            parts = dy.reshape(*dy.shape[:2], -1, 1) * only
-            return (windows.scatter(parts, index, x.shape[2:]),)
-
-        return seen.max(3).reshape(*x.shape[:2], *(axis.m for axis in axes)), back
-
-
-# -- the layers -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The steps of a fused layer, and the way through them. A slip replaces one of them."""
-
-    relu: Step = relu
-    end: End = end
-    norm: Callable[[Norm, Array], tuple[Array, Pullback]] = lambda norm, x: norm(x)
-    pool: Callable[[Maximum, Array], tuple[Array, Pullback]] = lambda pool, x: pool(x)
-    shortcut: Step = unchanged  # before the projection
-    projected: bool = True
-    normalised_shortcut: bool = True
-    strided: str = ""  # the suffix of the part that takes the stride, if it is another
-    saved: Callable[[Array, Array], Array] = lambda before, after: after  # of a part's input, before and after the ReLU
-    chained: bool = True  # each part reads the one before; otherwise all read x
-
-
-class Tape:
-    """The steps of a branch, with the names of the gradients of their parameters."""
-
-    def __init__(self) -> None:
-        self.steps: list[tuple[tuple[str, ...], Pullback]] = []
-
-    def record(self, step: tuple[Array, Pullback], *names: str) -> Array:
-        """Keep the pullback of a step and return its value."""
-        value, back = step
-        self.steps.append((names, back))
-        return value
-
-    def back(self, dy: Array, found: dict[str, Array]) -> Array:
-        """Pull dy back through the branch and note the gradients of its parameters."""
-        for names, pullback in reversed(self.steps):
-            dy, *gradients = pullback(dy)
-            found.update(zip(names, gradients, strict=False))
-        return dy
-
-
-def _suffixes(at: Circumstances) -> list[str]:
-    return ["1", "2"] if at.case.layer == "residual_block" else ["1", "2", "3"]
-
-
-def _norm(at: Circumstances, suffix: str) -> Norm:
-    gamma, beta, mean, var = (at.array(name + suffix) for name in ("gamma", "beta", "running_mean", "running_var"))
-    return Norm(gamma, beta, (mean, var), at.option("training"), at.option("momentum"), at.option("eps"))
-
-
-def computed(at: Circumstances, parts: Parts) -> dict[str, Array]:
-    """Compute y and every gradient of a fused layer from its parts."""
-    x, main, by = at.array("x"), Tape(), Tape()
-    assert x is not None
-    found: dict[str, Array] = {}
-    if at.case.layer in BLOCKS:
-        h = _block(at, parts, x, main)
-        around = _around(at, parts, x, by)
-    else:
-        h, around = _branch(at, parts, x, main), np.zeros(())
-    dy = at.dy.astype(np.float64)
-    if at.case.layer == "conv_relu_pool":
-        y, ended = unchanged(h)
-    else:
-        y, ended = parts.end(h, around)
-    if y.shape != dy.shape:
-        return {"y": y}
-    d, *rest = ended(dy)
-    dx = main.back(d, found)
-    if at.case.layer in BLOCKS:
-        dx = dx + by.back(rest[0], found)
-    return {"y": y, "dx": dx} | {name: value for name, value in found.items() if name in at.truth.pairs}
-
-
-def _branch(at: Circumstances, parts: Parts, x: Array, tape: Tape) -> Array:
-    w, b = at.array("w"), at.array("b")
-    assert w is not None
-    if at.case.layer == "affine_relu":
-        return tape.record(affine(x, w, b), "dw", "db")
-    options = {name: at.option(name) for name in ("stride", "padding", "dilation", "groups")}
-    h = tape.record(convolved(x, w, b, parts.saved(x, x), **options), "dw", "db")
-    if at.case.layer == "conv_relu_pool":
-        h = tape.record(parts.relu(h))
-        return tape.record(parts.pool(Maximum(per_axis(at.option("kernel_size"), 2), at.option("pool_stride")), h))
-    return tape.record(parts.norm(_norm(at, ""), h), "dgamma", "dbeta")
-
-
-def _block(at: Circumstances, parts: Parts, x: Array, tape: Tape) -> Array:
-    h = x
-    strided = parts.strided or ("1" if at.case.layer == "residual_block" else "2")
-    for suffix in _suffixes(at):
-        before = h
-        if suffix != "1":
-            h = tape.record(parts.relu(h if parts.chained else x))
-        w = at.array("w" + suffix)
-        assert w is not None
-        stride, padding = at.option("stride") if suffix == strided else 1, tuple(k // 2 for k in w.shape[2:])
-        step = convolved(h, w, None, parts.saved(before, h), stride=stride, padding=padding)
-        h = tape.record(step, "dw" + suffix)
-        h = tape.record(parts.norm(_norm(at, suffix), h), "dgamma" + suffix, "dbeta" + suffix)
-    return h
-
-
-def _around(at: Circumstances, parts: Parts, x: Array, tape: Tape) -> Array:
-    w, by = at.array("w_shortcut"), tape.record(parts.shortcut(x))
-    if w is None or not parts.projected:
-        return by
-    by = tape.record(convolved(by, w, None, parts.saved(by, by), stride=at.option("stride")), "dw_shortcut")
-    if not parts.normalised_shortcut:
-        return by
-    return tape.record(parts.norm(_norm(at, "_shortcut"), by), "dgamma_shortcut", "dbeta_shortcut")
-
-
-# -- the catalogue ----------------------------------------------------------------------------------------------------
 
 
 def wrong(
@@ -263,7 +26,7 @@ def wrong(
     def answers(at: Circumstances) -> Answers:
         if not windows.small(at):
             return NOTHING
-        found = computed(at, Parts(**changes))
+        found = computed(at, Parts(**changes), gradients=not value)
         return {name: found[name] for name in found if (name == "y") == value}
 
 
@@ -384,14 +147,14 @@ def _not_projected(at: Circumstances) -> Answers:
     x = at.array("x")
     if at.array("w_shortcut") is None or x is None or x.shape != at.dy.shape or not windows.small(at):
         return NOTHING
-    return {"y": computed(at, Parts(projected=False))["y"]}
+    return {"y": computed(at, Parts(projected=False), gradients=False)["y"]}
 
 
 @slip("y does not normalise the projection", *BLOCKS)
 def _projection_not_normalised(at: Circumstances) -> Answers:
     if at.array("w_shortcut") is None or not windows.small(at):
         return NOTHING
-    return {"y": computed(at, Parts(normalised_shortcut=False))["y"]}
+    return {"y": computed(at, Parts(normalised_shortcut=False), gradients=False)["y"]}
 
 
 @slip("dx lacks the path through the projection", *BLOCKS)
@@ -409,17 +172,21 @@ wrong(
     strided="1",
     resembles="FluxML/Metalhead.jl #114",
 )
-wrong("y takes the stride in the last convolution", *BLOCKS, value=True, strided="2")
+wrong("y takes the stride in the last convolution", "residual_block", value=True, strided="2")
+wrong("y takes the stride in the last convolution", "bottleneck_block", value=True, strided="3")
 
 
-@slip("y reads x in every convolution, not what the one before returns", *BLOCKS, resembles="Multiview2Novelview #11")
+@slip(
+    "y reads x in every convolution, not what the one before returns",
+    *BLOCKS,
+    resembles="shaohua0116/Multiview2Novelview #11",
+)
 def _not_chained(at: Circumstances) -> Answers:
-    x, later = at.array("x"), [at.array("w" + suffix) for suffix in _suffixes(at)[1:]]
+    x, later = at.array("x"), [at.array("w" + suffix) for suffix in suffixes(at)[1:]]
     assert x is not None
-    if not windows.small(at) or any(w is None or w.shape[1] != x.shape[1] for w in later):
+    if not windows.small(at) or at.option("stride") != 1 or any(w is None or w.shape[1] != x.shape[1] for w in later):
         return NOTHING
-    y = computed(at, Parts(chained=False))["y"]
-    return {"y": y}
+    return {"y": computed(at, Parts(chained=False), gradients=False)["y"]}
 
 
 def _exchanged_parameters(at: Circumstances) -> Iterator[tuple[str, Array]]:
@@ -434,7 +201,7 @@ def _exchanged_parameters(at: Circumstances) -> Iterator[tuple[str, Array]]:
 def _parameters_exchanged(at: Circumstances) -> Answers:
     given = dict(_exchanged_parameters(at)) if windows.small(at) else {}
     arrays = [given.get(name, x) for name, x in zip(at.layer.arrays, at.arrays, strict=True)]
-    return {"y": computed(replace(at, arrays=arrays), Parts())["y"]} if given else NOTHING
+    return {"y": computed(replace(at, arrays=arrays), Parts(), gradients=False)["y"]} if given else NOTHING
 
 
 # -- the normalisation ------------------------------------------------------------------------------------------------
@@ -445,18 +212,129 @@ def _constant(norm: Norm, x: Array) -> tuple[Array, Pullback]:
     return norm.by(x, mean, var, constant=True)
 
 
-def _running(norm: Norm, x: Array) -> tuple[Array, Pullback]:
-    return norm.by(x, *(norm.of_batch(x) if None in map(type, norm.running) else norm.given()))
-
-
-def _of_batch(norm: Norm, x: Array) -> tuple[Array, Pullback]:
-    return norm.by(x, *norm.of_batch(x))
-
-
 def _positive_first(norm: Norm, x: Array) -> tuple[Array, Pullback]:
     return norm(_positive(x))
 
 
 wrong("the gradients treat mean and variance of the batch as constants", *NORMALISED, value=False, norm=_constant)
-wrong("y does not normalise", *NORMALISED, value=True, norm=lambda norm, x: norm.by(x, 0 * x[0, :, 0, 0], 1 + 0 * x[0, :, 0, 0]))
+wrong(
+    "y does not normalise",
+    *NORMALISED,
+    value=True,
+    norm=lambda norm, x: norm.by(x, np.zeros(x.shape[1]), np.ones(x.shape[1])),
+)
 wrong("y applies ReLU before the normalisation, too", *NORMALISED, value=True, norm=_positive_first)
+wrong(
+    "y applies ReLU before the last normalisation, not after it",
+    "conv_bn_relu",
+    value=True,
+    norm=_positive_first,
+    end=end_of(lambda h, by: h + by, lambda h, by, dy: (dy, dy)),
+)
+
+
+@slip("y normalises by the running statistics in training", *NORMALISED, options=("training",))
+def _running_in_training(at: Circumstances) -> Answers:
+    if not at.option("training") or not any("running" in name for name in at.truth.outputs) or not windows.small(at):
+        return NOTHING
+    return {"y": computed(at, Parts(norm=lambda norm, x: norm.by(x, *norm.given())), gradients=False)["y"]}
+
+
+def updated(sentence: str, change: Callable[[Array, Array, float], Array], statistics: str = "") -> None:
+    """Put a wrong update of the running statistics, from the old one and the batch's, into the catalogue."""
+
+    @slip(sentence, *NORMALISED, options=("momentum",))
+    def answers(at: Circumstances) -> Answers:
+        momentum, found = at.option("momentum"), {}
+        if not at.option("training") or not momentum or not windows.small(at):
+            return NOTHING
+        for name in at.truth.outputs[1:]:
+            old = at.array(name.removeprefix("new_"))
+            if old is not None and statistics in name:
+                batch = (at.true(name) - (1 - momentum) * old) / momentum
+                found[name] = change(old, batch, momentum)
+        return found
+
+
+updated("the momentum weighs the old running statistics, not the new ones", lambda old, new, m: m * old + (1 - m) * new)
+updated("the running statistics are not updated", lambda old, new, m: old)
+updated("the running statistics are those of the last batch", lambda old, new, m: new)
+updated("the running statistics are updated twice", lambda old, new, m: (1 - m) ** 2 * old + (1 - (1 - m) ** 2) * new)
+updated(
+    "the running variance is updated with the standard deviation",
+    lambda old, new, m: (1 - m) * old + m * np.sqrt(new),
+    "running_var",
+)
+
+
+@slip("the running statistics of the projection are not updated", *BLOCKS)
+def _projection_not_updated(at: Circumstances) -> Answers:
+    names = [name for name in at.truth.outputs if name.endswith("_shortcut")]
+    return {name: old for name in names if (old := at.array(name.removeprefix("new_"))) is not None}
+
+
+# -- the pooling and the bias -----------------------------------------------------------------------------------------
+
+for _words, _unpool in (
+    ("it is written with = over the whole window where windows overlap", pool.window_overwritten),
+    ("it is written with = at the maximum where windows overlap", pool.maximum_overwritten),
+    ("it is shared by the whole window, as that of a mean is", pool.shared_by_window),
+    ("it goes to the first element of the window, whichever is the largest", pool.to_the_first),
+    ("it takes the place of the maximum in its window for a place of its input", pool.place_in_window),
+    ("it takes the places of the first channel's maxima for every channel", pool.of_first_channel),
+):
+    wrong(f"the gradient of the pooling: {_words}", "conv_relu_pool", value=False, unpool=_unpool)
+
+
+def strided(sentence: str, stride: Callable[[Circumstances], Any]) -> None:
+    """Put another stride of the pooling into the catalogue."""
+
+    @slip(sentence, "conv_relu_pool", options=("pool_stride",))
+    def answers(at: Circumstances) -> Answers:
+        if not windows.small(at):
+            return NOTHING
+        other = replace(at, case=replace(at.case, configuration=at.case.configuration | {"pool_stride": stride(at)}))
+        return {"y": computed(other, Parts(), gradients=False)["y"]}
+
+
+strided("y pools with the stride of the convolution", lambda at: at.option("stride"))
+strided("y pools with the stride 1 if no stride is given", lambda at: at.option("pool_stride") or 1)
+strided("y pools with the size of the window as the stride", lambda at: None)
+
+
+@slip("y adds the bias after the ReLU", "affine_relu", "conv_relu_pool")
+def _bias_after_relu(at: Circumstances) -> Answers:
+    b = at.array("b")
+    if b is None or not windows.small(at):
+        return NOTHING
+    arrays = [None if name == "b" else x for name, x in zip(at.layer.arrays, at.arrays, strict=True)]
+    y = computed(replace(at, arrays=arrays), Parts(), gradients=False)["y"]
+    return {"y": y + b.reshape(-1, *[1] * (y.ndim - 2))}
+
+
+# -- the flattened x --------------------------------------------------------------------------------------------------
+
+
+@slip("y flattens x in the order of Fortran within a sample", "affine_relu")
+def _flattened_in_fortran_order(at: Circumstances) -> Answers:
+    x = at.array("x")
+    if x is None or not windows.small(at):
+        return NOTHING
+    turned = x.transpose(0, *range(x.ndim - 1, 0, -1))
+    arrays = [turned, *at.arrays[1:]]
+    return {"y": computed(replace(at, arrays=arrays), Parts(), gradients=False)["y"]}
+
+
+@slip("dx is in the order of Fortran within a sample", "affine_relu")
+def _gradient_in_fortran_order(at: Circumstances) -> Answers:
+    dx = at.true("dx")
+    if not windows.small(at):
+        return NOTHING
+    turned = dx.reshape(len(dx), *dx.shape[:0:-1])
+    return {"dx": turned.transpose(0, *range(dx.ndim - 1, 0, -1))}
+
+
+@slip("dx keeps the shape of the flattened x", "affine_relu")
+def _still_flat(at: Circumstances) -> Answers:
+    dx = at.true("dx")
+    return {"dx": dx.reshape(len(dx), -1)} if dx.ndim > 2 and dx.size else NOTHING

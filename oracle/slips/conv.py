@@ -1,149 +1,20 @@
-"""Slips of convolution and its transpose.
-
-Both are one sum over an image, windows of it, and a kernel: T = sum of image[n, c, place(o, k)] w[f, c, k] windows[n, f, o].
-The image is x of a convolution and dy of its transpose. y, dx and dw are the derivatives of T, so a slip is written once,
-as a change of the sum, and is told for each output.
-"""
+"""Slips of convolution and its transpose. A change of the sum behind them is a slip for each output."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from oracle.slips import windows
+from oracle.slips.convolution import CONVOLUTIONS, TRANSPOSES, Sum, along_filters, sum_of
 from oracle.slips.misreadings import MISREADINGS, Misreading
 from oracle.slips.slip import NOTHING, Answers, Circumstances, slip
-from oracle.slips.windows import Axes
 
-CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
-TRANSPOSES = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 ALL = (*CONVOLUTIONS, *TRANSPOSES)
 PLANES = tuple(name for name in ALL if "1d" not in name)  # with a height and a width
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A convolution: its arrays, its windows, and which channels and filters each group has.
-
-    w is (F, C/groups, *K), or (C, F/groups, *K) for the transpose; ``channels`` and ``filters`` (groups, per group) are
-    those of the image and of the windows.
-    """
-
-    x: np.ndarray
-    w: np.ndarray
-    b: np.ndarray | None
-    dy: np.ndarray
-    transposed: bool
-    axes: Axes
-    index: np.ndarray
-    channels: np.ndarray
-    filters: np.ndarray
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The sizes of the image."""
-        return tuple(axis.n for axis in self.axes)
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """How many windows there are along each axis."""
-        return tuple(axis.m for axis in self.axes)
-
-    @property
-    def image(self) -> np.ndarray:
-        """The array that the windows lie in, of those that the gradient of w is made of."""
-        return self.dy if self.transposed else self.x
-
-    @property
-    def windowed(self) -> np.ndarray:
-        """The other one, with an element per window."""
-        return self.x if self.transposed else self.dy
-
-    @property
-    def kernel(self) -> np.ndarray:
-        """W in the shape (groups, filters, channels, taps)."""
-        return self.w.reshape(*self.w.shape[:2], -1)[self.filters]
-
-    def parts(self, windowed: np.ndarray) -> np.ndarray:
-        """Return what each tap of each window adds to the image: (N, groups, channels, windows, taps)."""
-        flat = windowed.reshape(*windowed.shape[:2], -1)[:, self.filters]
-        return np.einsum("ngfo,gfck->ngcok", flat, self.kernel)
-
-    def seen(self, image: np.ndarray) -> np.ndarray:
-        """Return what each tap of each window sees: (N, groups, channels, windows, taps)."""
-        return windows.gather(image, self.index, 0.0)[:, self.channels]
-
-    def answer(self, output: str) -> np.ndarray:
-        """Compute y, dx or dw."""
-        if output == "dw":
-            return self.weight_gradient()
-        moved = self.x if output == "y" else self.dy
-        total = self.correlated(moved) if (output == "y") != self.transposed else self.spread(moved)
-        return total if output == "dx" else self.with_bias(total)
-
-    def correlated(self, image: np.ndarray) -> np.ndarray:
-        """Sum over the windows of an image."""
-        total = np.einsum("ngcok,gfck->ngfo", self.seen(image), self.kernel)
-        result = np.zeros((len(image), len(self.w), total.shape[-1]))
-        np.add.at(result, (slice(None), self.filters), total)
-        return result.reshape(*result.shape[:2], *self.counts)
-
-    def spread(self, windowed: np.ndarray) -> np.ndarray:
-        """Add the windows up in the image."""
-        return windows.scatter(self.by_channel(self.parts(windowed)), self.index, self.sizes)
-
-    def by_channel(self, parts: np.ndarray) -> np.ndarray:
-        """Sum what the groups add to each channel of the image: (N, C, windows, taps)."""
-        result = np.zeros((len(parts), self.channels.size, *parts.shape[3:]))
-        np.add.at(result, (slice(None), self.channels), parts)
-        return result
-
-    def weight_gradient(self) -> np.ndarray:
-        """Correlate the windows of the image with the other array."""
-        flat = self.windowed.reshape(*self.windowed.shape[:2], -1)[:, self.filters]
-        result = np.zeros((*self.w.shape[:2], self.index.shape[1]))
-        result[self.filters] = np.einsum("ngcok,ngfo->gfck", self.seen(self.image), flat)
-        return result.reshape(self.w.shape)
-
-    def with_bias(self, y: np.ndarray) -> np.ndarray:
-        """Add the bias to y."""
-        return y if self.b is None else y + _along(self.b, y.ndim)
-
-
-def _along(b: np.ndarray, rank: int) -> np.ndarray:
-    return b.reshape(-1, *[1] * (rank - 2))
-
-
-def sum_of(at: Circumstances) -> Sum:
-    """Return the convolution of a case, without a slip."""
-    x, w, b = (at.array(name) for name in ("x", "w", "b"))
-    assert x is not None and w is not None
-    transposed, groups, dy = at.case.layer in TRANSPOSES, at.option("groups"), at.dy.astype(np.float64)
-    large, count = (dy, x) if transposed else (x, dy)
-    axes = windows.axes_of(
-        large.shape[2:], w.shape[2:], count.shape[2:], at.option("stride"), at.option("padding"), at.option("dilation")
-    )
-    return sum_over(x, w, b, dy, axes, groups, transposed=transposed)
-
-
-def sum_over(
-    x: np.ndarray,
-    w: np.ndarray,
-    b: np.ndarray | None,
-    dy: np.ndarray,
-    axes: Axes,
-    groups: int,
-    *,
-    transposed: bool = False,
-) -> Sum:
-    """Return the convolution of arrays over windows."""
-    image, windowed = (dy, x) if transposed else (x, dy)
-    channels, filters = (np.arange(side.shape[1]).reshape(groups, -1) for side in (image, windowed))
-    return Sum(x, w, b, dy, transposed, axes, windows.index_of(axes), channels, filters)
-
 
 Change = Callable[[Sum], Sum | None]
 EACH = ("y", "dx", "dw")
@@ -316,7 +187,9 @@ spread_by_assignment("y", "taps", True, *TRANSPOSES)
 
 @changed("{output} holds what the last input channel of each group adds: = for +=", *CONVOLUTIONS, outputs=("y",))
 def _last_channel(sum_: Sum) -> Sum | None:
-    return replace(sum_, w=np.where(np.arange(sum_.w.shape[1])[_down(sum_)] == sum_.w.shape[1] - 1, sum_.w, 0))
+    w = np.zeros_like(sum_.w)
+    w[:, -1] = sum_.w[:, -1]
+    return replace(sum_, w=w)
 
 
 @changed("{output} holds what the last filter of each group adds: = for +=", *TRANSPOSES, outputs=("dx",))
@@ -335,15 +208,10 @@ def _last_channel_of_transpose(sum_: Sum) -> Sum | None:
     return _last_filter(sum_)
 
 
-def _down(sum_: Sum) -> tuple[slice | None, ...]:
-    return (slice(None), *[None] * len(sum_.axes))
-
-
 @changed("{output} holds what the last tap of the kernel adds: = for +=", *ALL, outputs=("y", "dx"))
 def _last_tap(sum_: Sum) -> Sum | None:
     w = np.zeros_like(sum_.w)
-    last = (..., *[-1] * len(sum_.axes))
-    w[last] = sum_.w[last]
+    w.reshape(*w.shape[:2], -1)[..., -1] = sum_.w.reshape(*w.shape[:2], -1)[..., -1]
     return replace(sum_, w=w)
 
 
@@ -371,8 +239,7 @@ def _samples_mixed(sum_: Sum) -> Sum | None:
 
 @slip("dw is divided by the number of windows", *ALL)
 def _mean_over_windows(at: Circumstances) -> Answers:
-    places = prod(at.array("x").shape[2:] if at.case.layer in TRANSPOSES else at.dy.shape[2:])
-    return {"dw": at.true("dw") / max(1, places)}
+    return {"dw": at.true("dw") / prod(sum_of(at).counts)} if windows.small(at) else NOTHING
 
 
 # -- the bias ---------------------------------------------------------------------------------------------------------
@@ -390,19 +257,19 @@ def _bias_per_channel(at: Circumstances) -> Answers:
     w = at.array("w")
     assert w is not None
     summed = w.shape[1] if at.case.layer in CONVOLUTIONS else w.shape[0] // at.option("groups")
-    return _with_bias_changed(at, lambda b, y: _along(b, y.ndim) * (summed - 1))
+    return _with_bias_changed(at, lambda b, y: along_filters(b, y.ndim) * (summed - 1))
 
 
 @slip("y adds the bias once per tap of the kernel", *ALL, resembles="LazaroHurtado/micrograd-rs #20")
 def _bias_per_tap(at: Circumstances) -> Answers:
     w = at.array("w")
     assert w is not None
-    return _with_bias_changed(at, lambda b, y: _along(b, y.ndim) * (prod(w.shape[2:]) - 1))
+    return _with_bias_changed(at, lambda b, y: along_filters(b, y.ndim) * (prod(w.shape[2:]) - 1))
 
 
 @slip("y adds the bias of the first filter to every filter", *ALL)
 def _first_bias(at: Circumstances) -> Answers:
-    return _with_bias_changed(at, lambda b, y: _along(b[0] - b, y.ndim))
+    return _with_bias_changed(at, lambda b, y: along_filters(b[0] - b, y.ndim))
 
 
 @slip(
@@ -410,14 +277,14 @@ def _first_bias(at: Circumstances) -> Answers:
 )
 def _bias_of_first_group(at: Circumstances) -> Answers:
     groups = at.option("groups")
-    return _with_bias_changed(at, lambda b, y: _along(np.tile(b[: len(b) // groups], groups) - b, y.ndim))
+    return _with_bias_changed(at, lambda b, y: along_filters(np.tile(b[: len(b) // groups], groups) - b, y.ndim))
 
 
 @slip("y adds the bias with the number of the sample, not of the filter", *ALL, resembles="kraiskil/onnx2c #7")
 def _bias_of_sample(at: Circumstances) -> Answers:
     def change(b: np.ndarray, y: np.ndarray) -> np.ndarray:
         own = np.resize(b, len(y)).reshape(-1, *[1] * (y.ndim - 1))
-        return own - _along(b, y.ndim)
+        return own - along_filters(b, y.ndim)
 
     return _with_bias_changed(at, change)
 
@@ -426,7 +293,7 @@ def _bias_of_sample(at: Circumstances) -> Answers:
 def _bias_along_last(at: Circumstances) -> Answers:
     if at.dy.shape[1] != at.dy.shape[-1]:
         return NOTHING
-    return _with_bias_changed(at, lambda b, y: b - _along(b, y.ndim))
+    return _with_bias_changed(at, lambda b, y: b - along_filters(b, y.ndim))
 
 
 def bias_gradient(sentence: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -457,9 +324,9 @@ def cropped_to_nothing(output: str, *layers: str) -> None:
         if not windows.small(at):
             return NOTHING
         sum_ = sum_of(at)
-        empty = tuple(slice(0, 0) if axis.after == 0 else slice(None) for axis in sum_.axes)
-        whole = (slice(None),) * len(empty)
-        return NOTHING if empty == whole else {output: at.true(output)[(..., *empty)]}
+        if all(axis.after for axis in sum_.axes):
+            return NOTHING
+        return {output: windows.cropped(at.true(output), [axis.n if axis.after else 0 for axis in sum_.axes])}
 
 
 cropped_to_nothing("dx", *CONVOLUTIONS)
@@ -473,7 +340,7 @@ def _leftovers_lacking(at: Circumstances) -> Answers:
     axes = sum_of(at).axes
     if not any(axis.leftover for axis in axes):
         return NOTHING
-    return {"dx": at.true("dx")[(..., *(slice(0, axis.n - axis.leftover) for axis in axes))]}
+    return {"dx": windows.cropped(at.true("dx"), [axis.n - axis.leftover for axis in axes])}
 
 
 @slip("y has its size rounded up if the stride leaves places over", *CONVOLUTIONS, options=("stride",))
@@ -482,9 +349,7 @@ def _size_rounded_up(at: Circumstances) -> Answers:
         return NOTHING
     sum_ = sum_of(at)
     axes = tuple(axis._replace(m=-(-axis.last_start // axis.s) + 1) for axis in sum_.axes)
-    return NOTHING if axes == sum_.axes else {
-        "y": replace(sum_, axes=axes, index=windows.index_of(axes)).answer("y")
-    }
+    return NOTHING if axes == sum_.axes else {"y": replace(sum_, axes=axes, index=windows.index_of(axes)).answer("y")}
 
 
 # -- the transpose ----------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ A misreading is a function of the axes of the windows; it returns the index that
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from oracle.slips.windows import Axes, Axis, exchanged, index_at, index_of
 Index = Callable[[Axes], np.ndarray]
 
 
-class Misreading(NamedTuple):
+@dataclass(frozen=True)
+class Misreading:
     """A misreading: its sentence, in which {output} stands for y, dx or dw, and the index that it leads to.
 
     ``planes`` means that it needs a height and a width.
@@ -36,7 +38,8 @@ def misread(sentence: str, *options: str, planes: bool = False, resembles: str =
     """Put a function from axes to an index into the list."""
 
     def put(index: Index) -> Index:
-        MISREADINGS.append(Misreading(sentence, index, options, planes, resembles))
+        cached = functools.lru_cache(maxsize=64)(index)  # one slip per output asks for the same index
+        MISREADINGS.append(Misreading(sentence, cached, options, planes, resembles))
         return index
 
     return put
@@ -142,7 +145,9 @@ def _paddings_exchanged(axes: Axes) -> np.ndarray:
     return _exchanged(axes, "before")
 
 
-@misread("{output} uses the stride of the first axis for every axis", "stride", planes=True, resembles="apache/mxnet #4704")
+@misread(
+    "{output} uses the stride of the first axis for every axis", "stride", planes=True, resembles="apache/mxnet #4704"
+)
 def _first_stride(axes: Axes) -> np.ndarray:
     return _first_for_all(axes, "s")
 

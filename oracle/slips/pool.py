@@ -2,154 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
-from oracle.layers.places import combine, per_axis
 from oracle.slips import windows
 from oracle.slips.misreadings import MISREADINGS, Misreading
+from oracle.slips.pooling import Bounds, Pooling, changed, computed, counted, exact_regions, inside, pooling_of, regions
 from oracle.slips.slip import NOTHING, Answers, Circumstances, slip
-from oracle.slips.windows import Axes, Axis
+from oracle.slips.windows import Axes
 
 MAXIMA = ("max_pool*", "global_max_pool")
 MEANS = ("avg_pool*", "global_avg_pool", "adaptive_avg_pool")
 WINDOWED = ("max_pool*", "avg_pool*")
 PLANES = ("max_pool2d", "max_pool3d", "avg_pool2d", "avg_pool3d")
-EACH = ("y", "dx")
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """A pooling: its arrays, its windows, and by how much each window's sum is divided (None for a maximum)."""
-
-    x: np.ndarray
-    dy: np.ndarray
-    axes: Axes
-    index: np.ndarray
-    counts: np.ndarray | None
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The sizes of x."""
-        return self.x.shape[2:]
-
-    @property
-    def flat_dy(self) -> np.ndarray:
-        """Dy with one axis for the windows."""
-        return self.dy.reshape(*self.dy.shape[:2], -1)
-
-    def seen(self, fill: float) -> np.ndarray:
-        """Return what each window sees."""
-        return windows.gather(self.x, self.index, fill)
-
-    def answer(self, output: str) -> np.ndarray:
-        """Compute y or dx."""
-        if output == "dx":
-            return windows.scatter(self.parts(), self.index, self.sizes)
-        y = self.seen(-np.inf).max(axis=3) if self.counts is None else self.seen(0.0).sum(axis=3) / self.counts
-        return self.shaped(y)
-
-    def shaped(self, y: np.ndarray) -> np.ndarray:
-        """Give y (N, C, windows) the shape of the value."""
-        return y.reshape(self.dy.shape)
-
-    def parts(self) -> np.ndarray:
-        """Return what each window adds to the places that it sees."""
-        if self.counts is None:
-            return self.to_tap(self.seen(-np.inf).argmax(axis=3))
-        share = self.flat_dy / self.counts
-        return np.broadcast_to(share[..., None], (*share.shape, self.index.shape[1]))
-
-    def to_tap(self, tap: np.ndarray) -> np.ndarray:
-        """Return dy at one tap per window, and zeros at the others."""
-        return self.flat_dy[..., None] * (tap[..., None] == np.arange(self.index.shape[1]))
-
-    def to_place(self, place: np.ndarray) -> np.ndarray:
-        """Add dy up at one flat place per window; a place of -1 or beyond the last is outside."""
-        outside = (place < 0) | (place >= prod(self.sizes))
-        n, c, count = *self.x.shape[:2], prod(self.sizes)
-        rows = np.arange(n * c).reshape(n, c, 1) * (count + 1)
-        flat = (rows + np.where(outside, count, place)).ravel()
-        total = np.bincount(flat, self.flat_dy.ravel(), n * c * (count + 1))
-        return total.reshape(n, c, count + 1)[:, :, :count].reshape(self.x.shape)
-
-    @property
-    def largest(self) -> np.ndarray:
-        """The flat place of each window's maximum."""
-        tap = self.seen(-np.inf).argmax(axis=3)
-        return self.index[np.arange(len(self.index)), tap]
-
-
-def pooling_of(at: Circumstances) -> Pooling:
-    """Return the pooling of a case, without a slip."""
-    x = at.array("x")
-    assert x is not None
-    name, sizes, dy = at.case.layer, x.shape[2:], at.dy.astype(np.float64)
-    if name == "adaptive_avg_pool":
-        index = regions(sizes, dy.shape[2:])
-        return Pooling(x, dy, (), index, _inside(index, sizes))
-    if name.startswith("global"):
-        axes = tuple(Axis(n, n, n, 1, 0, 0, 1) for n in sizes)
-    else:
-        kernel, dilation = per_axis(at.option("kernel_size"), len(sizes)), at.option("dilation") or 1
-        axes = windows.axes_of(sizes, kernel, dy.shape[2:], at.option("stride"), at.option("padding"), dilation)
-    index = windows.index_of(axes)
-    if "max" in name:
-        return Pooling(x, dy, axes, index, None)
-    return Pooling(x, dy, axes, index, _counted(axes) if at.option("count_include_pad") else _inside(index, sizes))
-
-
-def _inside(index: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    return (index < prod(sizes)).sum(axis=1)
-
-
-def _counted(axes: Axes) -> np.ndarray:
-    """Count the places of each window that lie in x or its padding."""
-    counts = np.ones(1)
-    for axis in axes:
-        counts = np.outer(counts, (axis.places < axis.n + axis.after).sum(axis=1)).ravel()
-    return counts
-
-
-Change = Callable[[Pooling], Pooling | None]
-Compute = Callable[[Pooling], np.ndarray | None]
-
-
-def changed(
-    sentence: str, *layers: str, outputs: Sequence[str] = EACH, options: tuple[str, ...] = (), resembles: str = ""
-) -> Callable[[Change], Change]:
-    """Put a change of the pooling into the catalogue: a slip per output, named in the sentence. None changes nothing."""
-
-    def put(change: Change) -> Change:
-        for output in outputs:
-
-            def answer(pooling: Pooling, output: str = output) -> np.ndarray | None:
-                other = change(pooling)
-                return None if other is None else other.answer(output)
-
-            computed(output, sentence.format(output=output), *layers, options=options, resembles=resembles)(answer)
-        return change
-
-    return put
-
-
-def computed(
-    output: str, sentence: str, *layers: str, options: tuple[str, ...] = (), resembles: str = ""
-) -> Callable[[Compute], Compute]:
-    """Put a function that computes one output from a pooling into the catalogue. None changes nothing."""
-
-    def put(compute: Compute) -> Compute:
-        @slip(sentence, *layers, options=options, resembles=resembles)
-        def answers(at: Circumstances) -> Answers:
-            found = compute(pooling_of(at)) if windows.small(at) else None
-            return NOTHING if found is None else {output: found}
-
-        return compute
-
-    return put
 
 
 # -- windows ----------------------------------------------------------------------------------------------------------
@@ -196,21 +63,21 @@ def _stride_of_window(pooling: Pooling) -> Pooling | None:
 def _cropped_to_nothing(pooling: Pooling) -> np.ndarray | None:
     if all(axis.after for axis in pooling.axes):
         return None
-    return pooling.answer("dx")[(..., *(slice(None) if axis.after else slice(0, 0) for axis in pooling.axes))]
+    return windows.cropped(pooling.answer("dx"), [axis.n if axis.after else 0 for axis in pooling.axes])
 
 
 @computed("dx", "dx lacks the places that the stride leaves over", *WINDOWED)
 def _leftovers_lacking(pooling: Pooling) -> np.ndarray | None:
     if not any(axis.leftover for axis in pooling.axes):
         return None
-    return pooling.answer("dx")[(..., *(slice(0, axis.n - axis.leftover) for axis in pooling.axes))]
+    return windows.cropped(pooling.answer("dx"), [axis.n - axis.leftover for axis in pooling.axes])
 
 
 def _resized(pooling: Pooling, axes: Axes) -> np.ndarray | None:
     """Compute y for another number of windows along each axis."""
     if axes == pooling.axes or any(axis.m < 1 for axis in axes):
         return None
-    counts = None if pooling.counts is None else _counted(axes)
+    counts = None if pooling.counts is None else counted(axes)
     dy = np.zeros((*pooling.x.shape[:2], *(axis.m for axis in axes)))
     return replace(pooling, axes=axes, index=windows.index_of(axes), counts=counts, dy=dy).answer("y")
 
@@ -285,12 +152,13 @@ def _largest_magnitude(pooling: Pooling) -> np.ndarray | None:
 
 @computed("y", "y is the mean of the window, not its maximum", *MAXIMA)
 def _mean_for_maximum(pooling: Pooling) -> np.ndarray | None:
-    return replace(pooling, counts=_inside(pooling.index, pooling.sizes)).answer("y")
+    return replace(pooling, counts=inside(pooling.index, pooling.sizes)).answer("y")
 
 
 @computed("dx", "dx is shared by the whole window, as that of a mean is", *MAXIMA)
-def _shared_by_window(pooling: Pooling) -> np.ndarray | None:
-    return replace(pooling, counts=_inside(pooling.index, pooling.sizes)).answer("dx")
+def shared_by_window(pooling: Pooling) -> np.ndarray | None:
+    """Share dy among the window."""
+    return replace(pooling, counts=inside(pooling.index, pooling.sizes)).answer("dx")
 
 
 @computed("dx", "dx goes to the smallest element of the window", *MAXIMA)
@@ -299,7 +167,8 @@ def _to_the_smallest(pooling: Pooling) -> np.ndarray | None:
 
 
 @computed("dx", "dx goes to the first element of the window, whichever is the largest", *MAXIMA)
-def _to_the_first(pooling: Pooling) -> np.ndarray | None:
+def to_the_first(pooling: Pooling) -> np.ndarray | None:
+    """Pay the first element of each window."""
     inside = pooling.index < prod(pooling.sizes)
     tap = np.broadcast_to(inside.argmax(axis=1), pooling.flat_dy.shape)
     return windows.scatter(pooling.to_tap(tap), pooling.index, pooling.sizes)
@@ -338,7 +207,8 @@ def _times_maximum(pooling: Pooling) -> np.ndarray | None:
     "max_pool*",
     resembles="ahrefs/ocannl #512",
 )
-def _window_overwritten(pooling: Pooling) -> np.ndarray | None:
+def window_overwritten(pooling: Pooling) -> np.ndarray | None:
+    """Write each window over the one before."""
     return windows.assign(pooling.parts(), pooling.index, pooling.sizes)
 
 
@@ -348,19 +218,22 @@ def _window_overwritten(pooling: Pooling) -> np.ndarray | None:
     "max_pool*",
     resembles="FluxML/NNlib.jl #205",
 )
-def _maximum_overwritten(pooling: Pooling) -> np.ndarray | None:
+def maximum_overwritten(pooling: Pooling) -> np.ndarray | None:
+    """Write each maximum over the one before."""
     dx = np.zeros((*pooling.x.shape[:2], prod(pooling.sizes) + 1))
     np.put_along_axis(dx, pooling.largest, pooling.flat_dy, axis=2)
     return dx[..., :-1].reshape(pooling.x.shape)
 
 
 @computed("dx", "dx takes the place of the maximum in its window for a place of x", "max_pool*")
-def _place_in_window(pooling: Pooling) -> np.ndarray | None:
+def place_in_window(pooling: Pooling) -> np.ndarray | None:
+    """Pay the place that the tap has in its window."""
     return pooling.to_place(pooling.seen(-np.inf).argmax(axis=3))
 
 
 @computed("dx", "dx takes the places of the first channel's maxima for every channel", *MAXIMA)
-def _of_first_channel(pooling: Pooling) -> np.ndarray | None:
+def of_first_channel(pooling: Pooling) -> np.ndarray | None:
+    """Pay the places of the first channel's maxima."""
     return pooling.to_place(np.broadcast_to(pooling.largest[:, :1], pooling.flat_dy.shape))
 
 
@@ -369,7 +242,13 @@ def _of_first_sample(pooling: Pooling) -> np.ndarray | None:
     return pooling.to_place(np.broadcast_to(pooling.largest[:1], pooling.flat_dy.shape))
 
 
-@computed("dx", "dx counts the place of the maximum with height and width exchanged", "*max_pool2d", "*max_pool3d", "global_max_pool")
+@computed(
+    "dx",
+    "dx counts the place of the maximum with height and width exchanged",
+    "*max_pool2d",
+    "*max_pool3d",
+    "global_max_pool",
+)
 def _place_turned(pooling: Pooling) -> np.ndarray | None:
     turned = np.arange(prod(pooling.sizes)).reshape(pooling.sizes).transpose().ravel()
     return pooling.to_place(np.append(turned, prod(pooling.sizes))[pooling.largest])
@@ -380,6 +259,7 @@ def _place_turned(pooling: Pooling) -> np.ndarray | None:
 
 def _divided(pooling: Pooling, counts: np.ndarray | float) -> Pooling | None:
     wide = np.broadcast_to(np.asarray(counts, np.float64), len(pooling.index))
+    assert pooling.counts is not None
     return None if np.array_equal(wide, pooling.counts) else replace(pooling, counts=wide)
 
 
@@ -396,8 +276,9 @@ def _divided_twice(pooling: Pooling) -> Pooling | None:
 
 @changed("{output} counts the padding although count_include_pad is false, or the reverse", "avg_pool*")
 def _count_reversed(pooling: Pooling) -> Pooling | None:
-    inside = _inside(pooling.index, pooling.sizes)
-    return _divided(pooling, _counted(pooling.axes) if np.array_equal(inside, pooling.counts) else inside)
+    in_x, counts = inside(pooling.index, pooling.sizes), pooling.counts
+    assert counts is not None
+    return _divided(pooling, counted(pooling.axes) if np.array_equal(in_x, counts) else in_x)
 
 
 @changed(
@@ -500,28 +381,12 @@ def _kept_axes(pooling: Pooling) -> np.ndarray | None:
 
 # -- adaptive pooling -------------------------------------------------------------------------------------------------
 
-Bounds = Callable[[int, int], Sequence[tuple[int, int]]]  # from the sizes of x and y to the start and end of each region
-
-
-def _right(n: int, m: int) -> list[tuple[int, int]]:
-    return [(o * n // m, -(-(o + 1) * n // m)) for o in range(m)]
-
-
-def regions(sizes: Sequence[int], output: Sequence[int], bounds: Bounds = _right) -> np.ndarray:
-    """Return the index of adaptive regions with the given bounds along each axis."""
-    axes = []
-    for n, m in zip(sizes, output, strict=True):
-        starts, ends = (np.array(side)[:, None] for side in zip(*bounds(n, m), strict=True))
-        places = starts + np.arange(max(1, int((ends - starts).max())))
-        axes.append((places, (places < ends) & (places >= 0) & (places < n)))
-    return combine(axes, sizes)
-
 
 def _bounded(sentence: str, bounds: Bounds, resembles: str = "") -> None:
     @changed(sentence, "adaptive_avg_pool", resembles=resembles)
     def other(pooling: Pooling) -> Pooling | None:
         index = regions(pooling.sizes, pooling.dy.shape[2:], bounds)
-        return replace(pooling, index=index, counts=np.maximum(1, _inside(index, pooling.sizes)))
+        return replace(pooling, index=index, counts=np.maximum(1, inside(index, pooling.sizes)))
 
 
 _bounded(
@@ -533,7 +398,7 @@ _bounded(
     "{output} rounds the start of a region up; it must be rounded down",
     lambda n, m: [(-(-o * n // m), max(-(-o * n // m) + 1, -(-(o + 1) * n // m))) for o in range(m)],
 )
-_bounded("{output} includes the end of a region", lambda n, m: [(start, end + 1) for start, end in _right(n, m)])
+_bounded("{output} includes the end of a region", lambda n, m: [(start, end + 1) for start, end in exact_regions(n, m)])
 _bounded(
     "{output} uses regions of one size, n // m, as a plain pooling does",
     lambda n, m: [(o * max(1, n // m), (o + 1) * max(1, n // m)) for o in range(m)],

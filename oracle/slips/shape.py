@@ -34,7 +34,7 @@ def unreduced(
             if not windows.small(at) or array.shape == at.dy.shape:
                 return NOTHING
             lacking, ones = _stretched(array.shape, at.dy.shape)
-            return {"d" + name: change(at.dy.astype(np.float64), lacking, ones)}
+            return {"d" + name: np.asarray(change(at.dy.astype(np.float64), lacking, ones))}
 
 
 unreduced(
@@ -64,11 +64,6 @@ unreduced(
         tuple(-1 if a in lacking else slice(-1 if a in ones else None, None) for a in range(dy.ndim))
     ],
 )
-
-
-@slip("dx and dy are shared: each gets half of the gradient", "add")
-def _halved(at: Circumstances) -> Answers:
-    return {name: at.true(name) / 2 for name in ("dx", "dy")}
 
 
 @slip("y holds x: the other array is not added", "add")
@@ -191,7 +186,11 @@ def placed(sentence: str, index: Callable[[Circumstances], np.ndarray | None]) -
     for output, compute in (("y", _value), ("dx", _gradient)):
 
         @slip(sentence.format(output=output), "pad")
-        def answers(at: Circumstances, output: str = output, compute: Callable = compute) -> Answers:
+        def answers(
+            at: Circumstances,
+            output: str = output,
+            compute: Callable[[Circumstances, np.ndarray], np.ndarray] = compute,
+        ) -> Answers:
             found = index(at) if windows.small(at) else None
             return NOTHING if found is None else {output: compute(at, found)}
 
@@ -258,7 +257,9 @@ def _cropped_only(at: Circumstances) -> Answers:
     return {"dx": _gradient(at, padded_from(at, [before for before, _ in _padding(at)], RIGHT["constant"]))}
 
 
-@slip("dx is written with = where several elements of y come from one of x, and must be added", "pad", options=("mode",))
+@slip(
+    "dx is written with = where several elements of y come from one of x, and must be added", "pad", options=("mode",)
+)
 def _overwritten(at: Circumstances) -> Answers:
     if at.option("mode") == "constant" or not windows.small(at):
         return NOTHING
@@ -308,7 +309,7 @@ def dropped(
         def answers(at: Circumstances, output: str = output) -> Answers:
             mask, given = at.array("mask"), at.array("x") if output == "y" else at.dy.astype(np.float64)
             assert mask is not None and given is not None
-            return {output: given * factor(mask, at.option("p"))} if windows.small(at) else NOTHING
+            return {output: np.asarray(given * factor(mask, at.option("p")))} if windows.small(at) else NOTHING
 
 
 dropped("is not divided by 1 - p", lambda mask, p: mask)
@@ -322,7 +323,9 @@ dropped(
 dropped("drops where the mask is 1 and keeps where it is 0", lambda mask, p: (1 - mask) / (1 - p))
 dropped("is not masked", lambda mask, p: 1 / (1 - p))
 dropped("uses the mask of the element before", lambda mask, p: np.roll(mask, 1) / (1 - p))
-dropped("uses the mask of the first sample for every sample", lambda mask, p: (mask[:1] if mask.ndim else mask) / (1 - p))
+dropped(
+    "uses the mask of the first sample for every sample", lambda mask, p: (mask[:1] if mask.ndim else mask) / (1 - p)
+)
 dropped("is divided by the part of the mask that is 1, not by 1 - p", lambda mask, p: mask / max(mask.mean(), 1e-9))
 
 

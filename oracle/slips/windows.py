@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -71,6 +72,7 @@ def exchanged(axes: Axes) -> Axes:
     return (*axes[:-2], axes[-1], axes[-2])
 
 
+@functools.lru_cache(maxsize=256)
 def index_of(axes: Axes) -> np.ndarray:
     """Return the flat place that each tap of each window sees, (windows, taps); outside it is the number of places."""
     return index_at(axes, [axis.places for axis in axes])
@@ -79,7 +81,14 @@ def index_of(axes: Axes) -> np.ndarray:
 def index_at(axes: Axes, places: Sequence[np.ndarray]) -> np.ndarray:
     """Return the index of windows that see these places (m, k) along each axis."""
     pairs = [(p, (p >= 0) & (p < axis.n)) for axis, p in zip(axes, places, strict=True)]
-    return combine(pairs, [axis.n for axis in axes])
+    index = combine(pairs, [axis.n for axis in axes])
+    index.setflags(write=False)  # it is kept in a cache
+    return index
+
+
+def cropped(x: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Keep the first places of x (N, C, *S) along each spatial axis."""
+    return x[(slice(None), slice(None), *(slice(0, size) for size in sizes))]
 
 
 def gather(x: np.ndarray, index: np.ndarray, fill: float) -> np.ndarray:
