@@ -12,14 +12,23 @@ if TYPE_CHECKING:
     from oracle.results.errata import Errata
 
 MEANINGS: dict[str, str] = {
-    "conforms": "every check of the layer held",
+    "conforms": "every check of the layer held, and the judged cases would have shown every known slip",
     "inexact": "right up to accuracy: beyond the rounding bound, yet within the square root of the unit roundoff",
     "wrong": "a wrong value, gradient, shape, dtype or tie rule; a mutated input; a pullback not linear or not repeatable",
     "error": "raised on a valid case, or accepted what must be refused",
     "crashed": "the process died",
     "timed_out": "no answer in time",
+    "unproven": "nothing wrong was found, but the judged cases could not have shown some known slip; they are listed",
     "not_implemented": "not offered",
     "not_loaded": "the target could not be imported or set up",
+}
+
+
+ASPECTS: dict[str, str] = {
+    "mathematics": "values, gradients, shapes and the tie rule, on ordinary arrays in any memory layout",
+    "accuracy": "what is beyond the rounding bound, yet nearly right",
+    "edges": "empty arrays, one element, NaN and infinity, magnitudes near overflow and underflow",
+    "contract": "dtype, number of arrays, mutation, repeatability, linearity, aliasing, refusal of bad input",
 }
 
 
@@ -41,6 +50,7 @@ def render(runs: list[Results], names: list[str] | None = None) -> str:
         layers=[layer for layer in layers if layer not in absent],
         absent=absent,
         meanings=MEANINGS,
+        aspects=ASPECTS,
     )
 
 

@@ -7,42 +7,57 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
-    from oracle.results import Results, Trial
+    from oracle.results import Results, Row
 
 # XML 1.0 has no way to write the other control characters.
 UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(results: Results) -> bytes:
-    """Write a suite per target, and a case per layer and dtype. Expected discrepancies do not fail."""
+    """Write a suite per target, a case per layer, and a failure per required aspect in which something counts."""
     root = ElementTree.Element("testsuites", name="backproof")
-    for target in dict.fromkeys(trial.target for trial in results.trials):
-        trials = [trial for trial in results.trials if trial.target == target]
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=target,
-            tests=str(len(trials)),
-            failures=str(sum(bool(trial.failing) for trial in trials)),
-            errors=str(sum(trial.verdict == "not_loaded" for trial in trials)),
-            skipped=str(sum(trial.verdict == "not_implemented" for trial in trials)),
-            time=f"{sum(trial.seconds for trial in trials):.3f}",
-            timestamp=results.started,
-        )
-        for trial in trials:
-            _add_case(suite, trial)
+    rows = results.rows()
+    for target in dict.fromkeys(row.target for row in rows):
+        mine = [row for row in rows if row.target == target]
+        suite = ElementTree.SubElement(root, "testsuite", name=target)
+        cases = [_add_case(suite, row, results) for row in mine]
+        counts = {
+            "tests": len(cases),
+            "failures": sum(case.find("failure") is not None for case in cases),
+            "errors": sum(case.find("error") is not None for case in cases),
+            "skipped": sum(case.find("skipped") is not None for case in cases),
+        }
+        for name, count in counts.items():
+            suite.set(name, str(count))
+        suite.set("time", f"{sum(trial.seconds for row in mine for trial in row.trials):.3f}")
+        suite.set("timestamp", results.started)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
 
 
-def _add_case(suite: ElementTree.Element, trial: Trial) -> None:
-    case = ElementTree.SubElement(
-        suite, "testcase", classname=f"{trial.target}.{trial.layer}", name=trial.dtype, time=f"{trial.seconds:.3f}"
-    )
-    if trial.verdict == "not_implemented":
+def _add_case(suite: ElementTree.Element, row: Row, results: Results) -> ElementTree.Element:
+    seconds = sum(trial.seconds for trial in row.trials)
+    case = ElementTree.SubElement(suite, "testcase", classname=row.target, name=row.layer, time=f"{seconds:.3f}")
+    if row.verdict == "not_implemented":
         ElementTree.SubElement(case, "skipped", message="not implemented")
-    if trial.verdict == "not_loaded":
-        ElementTree.SubElement(case, "error", message=UNWRITABLE.sub("?", trial.note or "the target cannot be loaded"))
-    if trial.failing:
-        message = UNWRITABLE.sub("?", f"{trial.verdict}: {trial.failing[0].message}")
-        failure = ElementTree.SubElement(case, "failure", type=trial.verdict, message=message)
-        failure.text = UNWRITABLE.sub("?", "\n\n".join(d.text for d in trial.failing))
+    for trial in row.trials:
+        if trial.verdict == "not_loaded":
+            _add(case, "error", "not_loaded", trial.note or "the target cannot be loaded")
+        if trial.internal_error is not None:
+            _add(case, "error", "internal", "internal error, please report it", trial.internal_error.traceback)
+    for aspect in results.required:
+        faults = [fault for fault in row.faults if fault.shown.aspect == aspect and not fault.known]
+        more = [line for trial in row.trials if aspect in trial.failing_aspects([aspect]) for line in trial.more]
+        if faults:
+            first = faults[0].shown
+            text = "\n\n".join([*(f"{fault.title}\n{fault.shown.text}" for fault in faults), *more])
+            _add(case, "failure", aspect, f"{first.verdict}: {first.message}", text)
+        elif more:
+            _add(case, "failure", aspect, more[0], "\n".join(more))
+    if row.unproven:
+        _add(case, "failure", "unproven", row.unproven)
+    return case
+
+
+def _add(case: ElementTree.Element, tag: str, kind: str, message: str, text: str | None = None) -> None:
+    element = ElementTree.SubElement(case, tag, type=kind, message=UNWRITABLE.sub("?", message))
+    element.text = None if text is None else UNWRITABLE.sub("?", text)

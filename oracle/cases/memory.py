@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from oracle.cases.guarded import guarded
+
 FILL = 77  # stands between the elements that belong to the array; whoever reads it gets a wrong answer
 
 
@@ -18,9 +20,18 @@ class Memory(StrEnum):
     STRIDED = "strided"
     REVERSED = "reversed"
     OFFSET = "offset"
+    GUARDED_END = "guarded_end"
+    GUARDED_START = "guarded_start"
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a protected page lies directly beside the array."""
+        return self in (Memory.GUARDED_END, Memory.GUARDED_START)
 
     def lay_out(self, x: np.ndarray) -> np.ndarray:
         """Return a copy of x that lies in memory like this. A layout that needs more axes than x has is contiguous."""
+        if self.guarded:
+            return guarded(x, at_the_end=self is Memory.GUARDED_END)
         if self is Memory.FORTRAN:
             return np.array(x, order="F")
         if self is Memory.CHANNELS_LAST and x.ndim >= 3:

@@ -32,6 +32,8 @@ class What:
     dtype: Annotated[str, typer.Option(help="float16, bfloat16, float32, float64, by commas.")] = "float32,float64"
     examples: Annotated[int, typer.Option(help="Cases per layer and dtype.")] = 100
     seed: Annotated[int, typer.Option(help="Everything that is drawn follows from it.")] = 0
+    sizes: Annotated[str, typer.Option(help="How long an axis may be: small, tiles or large.")] = "tiles"
+    require: Annotated[str, typer.Option(help="The aspects that count.")] = "mathematics,accuracy,edges,contract"
 
 
 @dataclass
@@ -60,7 +62,6 @@ class Files:
 @in_groups
 def run(what: What, how: How, files: Files) -> None:
     """Put targets on trial."""
-    from oracle.layers import LAYERS
     from oracle.run.executors import ExecutorError
     from oracle.run.known import mark_known, read_known
     from oracle.run.run import run as run_trials
@@ -70,7 +71,7 @@ def run(what: What, how: How, files: Files) -> None:
 
     options = _options(what, how)
     expect = files.expect
-    known = [] if expect is None else or_refuse(lambda: read_known(expect, tuple(LAYERS)), OSError, ValueError)
+    known = [] if expect is None else or_refuse(lambda: read_known(expect), OSError, ValueError)
     writable(files.out)
     for file in (files.json, files.junit):
         if file is not None:
@@ -92,7 +93,9 @@ def run(what: What, how: How, files: Files) -> None:
     if results.interrupted:
         typer.echo("backproof: interrupted; what is finished is stored, --resume continues", err=True)
         raise typer.Exit(130)
-    if results.failing or results.shortfalls:
+    if results.internal_errors:
+        raise typer.Exit(2)
+    if not results.proven:
         raise typer.Exit(1)
 
 
@@ -100,14 +103,22 @@ def _options(what: What, how: How) -> Options:
     """Check the options of the command line and make a run's options of them."""
     from oracle.cases import DTYPES
     from oracle.layers import LAYERS
+    from oracle.results import aspects_named
     from oracle.run.executors import EXECUTORS
     from oracle.run.run import Options, Where, cores
     from oracle.targets.messages import Limits
+    from oracle.trial.trial import SIZES
 
     layers = listed("layer", what.layers, LAYERS) or tuple(LAYERS)
     dtypes = listed("dtype", what.dtype, DTYPES)
     if not dtypes:
         raise Refused("--dtype is empty; choose from " + ", ".join(DTYPES))
+    if what.sizes not in SIZES:
+        raise Refused(f"--sizes must be {', '.join(SIZES[:-1])} or {SIZES[-1]}, got {what.sizes!r}")
+    try:
+        required = aspects_named(what.require)
+    except ValueError as error:
+        raise Refused(f"--require: {error}") from None
     at_least("--examples", what.examples, 1)
     at_least("--jobs", how.jobs, 0)
     at_least("--memory", how.memory, 64)
@@ -125,6 +136,8 @@ def _options(what: What, how: How) -> Options:
         what.seed,
         Limits(how.timeout, how.memory, how.device),
         Where(how.jobs or cores(), how.executor, how.scheduler),
+        what.sizes,
+        required,
     )
 
 

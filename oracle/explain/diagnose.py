@@ -2,33 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from oracle.cases import Arrays, Case
-from oracle.judge import Finding
-from oracle.slips import Circumstances, slips_at
-from oracle.truth import truth_of
+from oracle.cases import Case, Values, numpy_dtype
+from oracle.judge import Fault, Finding, judge
+from oracle.judge.apart import told_apart
+from oracle.slips import Circumstances, Slip, slips_at
+from oracle.targets.ask import Asked
+from oracle.truth import Pair, Precision, drawn
+
+LEAST_CASES, LEAST_ELEMENTS = 3, 8
+MOST_CASES = 12
+MOST_ELEMENTS = 20_000  # of a case: every slip is computed for it
+MOST_RIGHT = 6
+MOST_NAMED = 3
+SHARE = 1e-2  # of the deviation that a slip may leave unexplained: what the target rounds
 
 
-def diagnose(case: Case, arrays: Arrays, dy: np.ndarray, finding: Finding) -> str | None:
-    """Return a sentence that names the slip behind a wrong value or gradient, or None if no known slip reproduces it.
+@dataclass(frozen=True)
+class Evidence:
+    """What a target returned for one output of a case, and the circumstances in which a slip is computed."""
 
-    The first slip is named that agrees with what the target returned and not with the truth.
+    at: Circumstances
+    output: str
+    got: np.ndarray
+
+    def shows(self, slip: Slip) -> bool:
+        """Whether the slip reproduces what the target returned, and differs from the truth."""
+        answer = slip.answers(self.at).get(self.output)
+        return answer is not None and _reproduces(answer, self.got, self.at.truth.pairs[self.output], self.at.case)
+
+
+def diagnose(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]], right: Sequence[Case]) -> str | None:
+    """Return a sentence that names the slips behind a fault, or None if no known slip reproduces it.
+
+    A slip is named if it reproduces what the target returned in at least three cases with at least eight elements of
+    different truth together, and if it would not have shown in a case that the target has right.
     """
-    if finding.check not in ("value", "gradient", "subgradient") or not isinstance(finding.got, np.ndarray):
+    if fault.check not in ("value", "gradient", "subgradient"):
         return None
-    got, truth = finding.got.astype(np.float64), np.asarray(finding.expected, np.float64)
-    if not got.size or not np.isfinite(truth).all():
+    evidence = _evidence(layer, fault, failing)
+    if not evidence:
         return None
-    tolerance = 1e-2 if case.dtype in ("float16", "bfloat16") else 1e-4
-    size = np.abs(truth).max()
     with np.errstate(all="ignore"):  # what a slip computes may overflow
-        for slip, answers in slips_at(Circumstances(case, arrays, dy, truth_of(case, arrays, dy))):
-            answer = answers.get(finding.output)
-            if answer is None or answer.shape != got.shape or not np.isfinite(answer).all():
-                continue
-            room = tolerance * max(size, np.abs(answer).max())
-            miss, distance = np.abs(answer - got).max(), np.abs(answer - truth).max()
-            if miss <= room < distance / 2 or miss <= room * 1e-2 < distance:
-                return slip.sentence
-    return None
+        named = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
+        for case in _telling(right):
+            named = [sentence for sentence in named if not _contradicts(case, fault.output, sentence)]
+    if not named:
+        return None
+    several = f" (or {len(named) - MOST_NAMED} other known slips)" if len(named) > MOST_NAMED else ""
+    return "; or: ".join(named[:MOST_NAMED]) + several
+
+
+def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> list[Evidence]:
+    """Collect cases that show the fault, the ones with the most elements first, until they can tell slips apart."""
+    evidence: list[Evidence] = []
+    different: set[float] = set()
+    for case, finding in _showing(layer, fault, failing):
+        if not isinstance(finding.got, np.ndarray):
+            continue
+        arrays, dy, truth = drawn(case)
+        evidence.append(Evidence(Circumstances(case, arrays, dy, truth), fault.output, np.asarray(finding.got, float)))
+        different |= set(np.asarray(truth.pairs[fault.output].value, np.float64).ravel().tolist())
+        if len(evidence) >= LEAST_CASES and len(different) >= LEAST_ELEMENTS:
+            return evidence
+    return []
+
+
+def _showing(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> Iterator[tuple[Case, Finding]]:
+    """Yield the cases that failed, then the same configurations with other numbers."""
+    ordinary = sorted(failing, key=lambda f: (f[0].values is not Values.NORMAL, -f[0].size[1]))
+    fitting = [(case, finding) for case, finding in ordinary if case.size[1] <= MOST_ELEMENTS]
+    yield from fitting[:MOST_CASES]
+    for case, _ in fitting[:LEAST_CASES]:
+        for seed in range(1, MOST_CASES):
+            fresh = replace(case, seed=case.seed + 100 * seed)
+            for finding in judge(layer, fresh).findings:
+                if finding.fault == fault:
+                    yield fresh, finding
+
+
+def _telling(right: Sequence[Case]) -> list[Case]:
+    """Choose cases that the target has right and that tell most slips from the truth."""
+    finite = [
+        case for case in right if case.values is Values.NORMAL and LEAST_ELEMENTS <= case.size[1] <= MOST_ELEMENTS
+    ]
+    return sorted(finite, key=lambda case: -case.size[1])[:MOST_RIGHT]
+
+
+def _contradicts(case: Case, output: str, sentence: str) -> bool:
+    """Whether the slip would have shown in a case that the target has right."""
+    arrays, dy, truth = drawn(case)
+    at = Circumstances(case, arrays, dy, truth)
+    for slip in slips_at(at):
+        if slip.sentence == sentence:
+            return told_apart(slip.answers(at), (output,), case, arrays, dy, truth)
+    return False
+
+
+def _reproduces(answer: np.ndarray, got: np.ndarray, truth: Pair, case: Case) -> bool:
+    """Whether an answer is what came, within rounding, and explains what is wrong with it."""
+    if answer.shape != got.shape:
+        return False
+    finite = np.isfinite(got)
+    if not np.array_equal(answer[~finite], got[~finite], equal_nan=True):
+        return False
+    if got.shape != truth.value.shape or not finite.all():
+        return bool(np.allclose(answer[finite], got[finite], rtol=SHARE))
+    bound = np.where(np.isfinite(truth.error), truth.error, 0.0)
+    deviation = np.abs(answer - np.asarray(truth.value, np.float64))
+    unit = Precision.of(numpy_dtype(case.dtype)).unit_roundoff
+    room = 2 * bound + SHARE * deviation + 8 * unit * np.abs(answer)
+    return bool(np.all(np.abs(answer - got) <= room) and np.any(deviation > 4 * bound))

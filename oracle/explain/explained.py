@@ -9,25 +9,32 @@ import numpy as np
 
 from oracle.cases import Arrays, Case, Subject
 from oracle.cases.case import refused_case
-from oracle.explain.diagnose import diagnose
 from oracle.explain.script import script
 from oracle.explain.simplify import simplified
-from oracle.judge import Fault, Finding
+from oracle.judge import Fault, Finding, aspect_of
 from oracle.layers import LAYERS, Refusal
-from oracle.results import Array, Discrepancy, listed
+from oracle.results import Array, Aspect, Discrepancy, as_written, listed
 from oracle.targets.ask import Asked
 from oracle.truth import drawn
 
 
-def explained(subject: Subject, layer: Asked, case: Case, finding: Finding) -> Discrepancy:
-    """Explain a finding of the judge."""
+def explained(
+    subject: Subject,
+    layer: Asked,
+    case: Case,
+    finding: Finding,
+    aspect: Aspect | None = None,
+    diagnosis: str | None = None,
+) -> Discrepancy:
+    """Explain a finding of the judge, on the simplest numbers that show it.
+
+    The aspect is that of this case, unless another one is given: the smallest case of a fault is often at an edge, and
+    the fault shows on ordinary arrays as well.
+    """
     arrays, dy, _ = drawn(case)
-    diagnosis = None
     if finding.check != "process":
-        diagnosis = diagnose(case, arrays, dy, finding)  # before the values are simple: random ones tell slips apart
         arrays, dy, finding = simplified(layer, case, finding)
-        diagnosis = diagnosis or diagnose(case, arrays, dy, finding)
-    return _discrepancy(subject, case, arrays, dy, finding, diagnosis=diagnosis)
+    return _discrepancy(subject, case, arrays, dy, finding, aspect, diagnosis=diagnosis)
 
 
 def explained_refusal(subject: Subject, refusal: Refusal, finding: Finding) -> Discrepancy:
@@ -37,22 +44,30 @@ def explained_refusal(subject: Subject, refusal: Refusal, finding: Finding) -> D
 
 
 def _discrepancy(
-    subject: Subject, case: Case, arrays: Arrays, dy: np.ndarray | None, finding: Finding, **more: Any
+    subject: Subject,
+    case: Case,
+    arrays: Arrays,
+    dy: np.ndarray | None,
+    finding: Finding,
+    aspect: Aspect | None = None,
+    **more: Any,
 ) -> Discrepancy:
     shown = dict(zip(LAYERS[case.layer].arrays, arrays, strict=True)) | ({} if dy is None else {"dy": dy})
     return Discrepancy(
         id=identity(subject, finding.fault, more.get("refusal")),
         verdict=finding.verdict,
+        aspect=aspect or aspect_of(finding.fault, case),
         check=finding.check,
         output=finding.output,
         message=finding.message,
         configuration=case.configuration,
-        memory=case.memory,
+        memory=as_written(case),
         values=case.values,
         arrays={name: None if x is None else Array.of(x) for name, x in shown.items()},
         expected=_plain(finding.expected),
         got=_plain(finding.got),
         error_over_bound=finding.error_over_bound,
+        traceback=finding.traceback,
         reproduce=script(subject.target, case, arrays, dy, finding),
         **more,
     )

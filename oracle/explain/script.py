@@ -41,12 +41,10 @@ def script(target: str, case: Case, arrays: Arrays, dy: np.ndarray | None, findi
             '    print("refused:", type(error).__name__, error)',
         ]
         return "\n".join(lines) + "\n"
-    if case.memory is not Memory.CONTIGUOUS:
-        given = [name for name, x in zip(names, arrays, strict=True) if x is not None]
-        laid_out = f"Memory({case.memory.value!r}).lay_out(a)"
-        lines.append(f"{', '.join(given)}, = ({laid_out} for a in ({', '.join(given)},))")
+    lines.append(f"dy = {_literal(dy)}")
+    odd = {name: memory for name, memory in case.memory_by_name.items() if memory is not Memory.CONTIGUOUS}
+    lines += [f"{name} = Memory({memory.value!r}).lay_out({name})" for name, memory in odd.items()]
     lines += [
-        f"dy = {_literal(dy)}",
         f"value, pullback = {call}",
         "values = [v for v in value if v is not None] if isinstance(value, tuple) else [value]",
     ]

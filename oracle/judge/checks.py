@@ -1,90 +1,40 @@
 """The checks of one case, each a small object, in the order in which a person would make them.
 
 A check compares what a target answered with the truth, and yields a result for each comparison: ``Held``, or the
-``Finding`` that says what is wrong. An answer that cannot be compared at all raises ``MalformedError``.
+``Finding`` that says what is wrong. Arrays that cannot be compared with the truth are a matter of ``Form`` only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
+import ml_dtypes
 import numpy as np
 
 from oracle.cases import Values, numpy_dtype
-from oracle.judge.element import Elements, error_over_bound
+from oracle.judge.element import Elements, compare
 from oracle.judge.finding import Finding, Held
+from oracle.judge.form import Named, gradients_of, outputs_of, what_is_malformed
 from oracle.judge.subgradient import is_subgradient
 from oracle.layers import LAYERS
 from oracle.results import json_number
-from oracle.targets.answer import Answered, NotAnArray, Part, Parts
+from oracle.targets.answer import Answered
 from oracle.targets.question import Question
 from oracle.truth import Precision, Truth
 
-Named = dict[str, np.ndarray]
 Results = Iterator[Finding | Held]
 
 
 class Check(Protocol):
-    """A check. ``needs_right_numbers``: it is made only if nothing was found before."""
+    """A check. ``needs_right_numbers``: it is made only if nothing was found before, except in the form."""
 
     name: str
     needs_right_numbers: bool
 
     def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
         """Compare, and yield a result for each comparison."""
-
-
-class MalformedError(Exception):
-    """An answer that cannot be compared, and what is wrong with it."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.message)
-        self.finding = finding
-
-
-# -- what was answered, under the names of the outputs and gradients ---------------------------------------------------
-
-
-def outputs_of(value: Parts, question: Question, truth: Truth) -> Named:
-    """Name the parts of a value. Raises MalformedError for a wrong number of arrays, a wrong shape or dtype."""
-    parts = [y for y in value if y is not None] if len(value) > 1 else list(value)
-    if len(parts) != len(truth.outputs):
-        message = f"the value holds {len(parts)} arrays; expected {len(truth.outputs)}: {', '.join(truth.outputs)}"
-        raise MalformedError(Finding("wrong", "arity", "y", message))
-    return {name: _well_formed(name, y, question, truth) for name, y in zip(truth.outputs, parts, strict=True)}
-
-
-def cotangents_of(cotangents: Parts, question: Question, truth: Truth) -> Named:
-    """Name the cotangents of the arrays that take a gradient. Raises MalformedError like ``outputs_of``."""
-    arrays = LAYERS[question.case.layer].arrays
-    if len(cotangents) > len(arrays):
-        message = f"the pullback returned {len(cotangents)} cotangents; expected one for each of {len(arrays)} arrays"
-        raise MalformedError(Finding("wrong", "arity", "d" + arrays[-1], message))
-    named = {}
-    for i, name in enumerate(arrays):
-        if "d" + name in truth.gradients:
-            part = cotangents[i] if i < len(cotangents) else None
-            if part is None:
-                message = f"the pullback returned no cotangent for {name}; expected one for each array, in order"
-                raise MalformedError(Finding("wrong", "arity", "d" + name, message))
-            named["d" + name] = _well_formed("d" + name, part, question, truth)
-    return named
-
-
-def _well_formed(name: str, got: Part, question: Question, truth: Truth) -> np.ndarray:
-    shape, dtype = truth.pairs[name].value.shape, numpy_dtype(question.case.dtype)
-    if got is None or isinstance(got, NotAnArray):
-        what = "None" if got is None else f"of type {got.what}"
-        message = f"{name} is {what}; expected an array of shape {shape}"
-        raise MalformedError(Finding("wrong", "type", name, message, list(shape), what))
-    if got.shape != shape:
-        message = f"{name} has shape {got.shape}; expected {shape}"
-        raise MalformedError(Finding("wrong", "shape", name, message, list(shape), list(got.shape)))
-    if got.dtype != dtype:
-        message = f"{name} has dtype {got.dtype}; expected {dtype}, the dtype of the inputs"
-        raise MalformedError(Finding("wrong", "dtype", name, message, str(dtype), str(got.dtype)))
-    return got
 
 
 # -- the first answer --------------------------------------------------------------------------------------------------
@@ -108,18 +58,29 @@ class InputsUnchanged:
                 yield Finding("wrong", self.name, name, f"{name} was changed by the call", before, after)
 
 
+class InsideInputs:
+    """Nothing was written beside an array or dy, into the rest of the page that it lies on."""
+
+    name = "bounds"
+    needs_right_numbers = False
+
+    def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
+        """Look at what stands around each guarded array."""
+        names = (*LAYERS[question.case.layer].arrays, "dy")
+        for name, side in zip(names, answer.written_beyond, strict=False):
+            if side is not None:
+                yield Finding("wrong", self.name, name, f"writes {side} of {name}")
+
+
 class Form:
-    """Value and cotangents are arrays of the right number, shape and dtype."""
+    """Value and cotangents are NumPy arrays of the right number, shape and dtype, with None in its place."""
 
     name = "form"
     needs_right_numbers = False
 
     def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
         """Look at each array."""
-        for name in outputs_of(answer.value, question, truth):
-            yield Held(name)
-        for name in cotangents_of(answer.cotangents, question, truth):
-            yield Held(name)
+        yield from what_is_malformed(question, answer, truth)
 
 
 class Value:
@@ -130,8 +91,15 @@ class Value:
 
     def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
         """Compare each output."""
-        for name, got in outputs_of(answer.value, question, truth).items():
-            yield _compared(self.name, name, got, question, truth)
+        second = {} if answer.second is None else outputs_of(answer.second[0], truth)
+        before = {} if answer.before is None else outputs_of(answer.before, truth)
+        for name, got in outputs_of(answer.value, truth).items():
+            found = _compared(self.name, name, got, question, truth)
+            if isinstance(found, Finding) and _remembered(got, before.get(name)):
+                found = replace(
+                    found, message=f"{found.message}; this is what it was for other arrays in the call before"
+                )
+            yield _or_disturbed(found, name, second, question, truth)
 
 
 class Gradient:
@@ -146,35 +114,54 @@ class Gradient:
         first = np.isnan(truth.pairs[truth.outputs[0]].value)
         if first.ndim == 0 and first and question.case.values is not Values.NAN:
             return
-        for name, got in cotangents_of(answer.cotangents, question, truth).items():
-            yield _compared(self.name, name, got, question, truth)
+        second = {} if answer.second is None else gradients_of(answer.second[1], question, truth)
+        for name, got in gradients_of(answer.cotangents, question, truth).items():
+            yield _or_disturbed(_compared(self.name, name, got, question, truth), name, second, question, truth)
+
+
+def _remembered(got: np.ndarray, before: np.ndarray | None) -> bool:
+    """Whether an answer is the one to the call before, and not the same number everywhere."""
+    return before is not None and _same_bits(got, before) and bool((got != got.flat[0]).any())
+
+
+def _or_disturbed(found: Finding | Held, name: str, second: Named, question: Question, truth: Truth) -> Finding | Held:
+    """Say so if numbers are wrong only because the layer was called with other arrays in between."""
+    if isinstance(found, Held) or name not in second:
+        return found
+    if isinstance(_compared(found.check, name, second[name], question, truth), Finding):
+        return found
+    message = f"right in a call by itself, but not with a call with other arrays in between: {found.message}"
+    return replace(found, verdict="wrong", check="repeatability", message=message)
 
 
 def _compared(check: str, name: str, got: np.ndarray, question: Question, truth: Truth) -> Finding | Held:
     case, layer, pair = question.case, LAYERS[question.case.layer], truth.pairs[name]
-    precision = Precision.of(numpy_dtype(case.dtype))
+    precision, gradient = Precision.of(numpy_dtype(case.dtype)), check != "value"
+    array = question.arrays[layer.arrays.index(name[1:])] if gradient else None
     elements = Elements(
         got,
         pair,
         precision,
-        gradient=check == "gradient",
+        gradient=gradient,
         finite_input=case.values.finite,
-        only_infinities=case.values is Values.INFINITE,
+        only_infinities=case.values.infinite,
         nan_may_spread=layer.nan_may_spread,
+        may_overflow=truth.may_overflow,
+        nan_input=False if array is None or array.dtype.kind in "iub" else np.isnan(array),
     )
-    ratio = error_over_bound(elements)
+    ratio, judged = compare(elements)
     if not ratio.size or ratio.max() <= 1:
-        return Held(name, float(ratio.max()) if ratio.size else 0.0)
+        return Held(name, float(ratio.max()) if ratio.size else 0.0, judged=not judged.size or bool(judged.any()))
     x = question.arrays[0]
     if name == "d" + layer.arrays[0] and layer.ties and x is not None and question.dy is not None:
         if is_subgradient(got, x, question.dy, layer.ties(case.configuration, case.shapes), precision):
-            return Held(name)
+            return Held(name, judged=True)
         if case.values.may_tie:
             check = "subgradient"
     expected = np.asarray(pair.value, np.float64)
     place = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
     message = f"{name}{list(place)} is {_written(got[place])}; expected {_written(expected[place])}"
-    verdict = "inexact" if _accurate(elements, ratio, expected) else "wrong"
+    verdict = "inexact" if _accurate(elements, ratio) else "wrong"
     return Finding(verdict, check, name, message, expected, got, float(ratio.max()))  # type: ignore[arg-type]
 
 
@@ -183,12 +170,19 @@ def _written(x: np.floating) -> str:
     return str(x) if np.isfinite(x) else str(json_number(float(x)))
 
 
-def _accurate(elements: Elements, ratio: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether every wrong element misses by no more than sqrt(unit roundoff) of the largest finite truth."""
-    finite = np.abs(expected[np.isfinite(expected)])
-    size = finite.max() if finite.size else 0.0
-    miss = np.where(np.isfinite(elements.miss), elements.miss, np.inf)[ratio > 1]
-    return bool(np.all(miss <= np.sqrt(elements.precision.unit_roundoff) * size))
+def _accurate(elements: Elements, ratio: np.ndarray) -> bool:
+    """Whether every wrong element misses by no more than sqrt(unit roundoff) of its own scale.
+
+    The roundoff is that of the dtype of the answer if it is coarser than the dtype that was due.
+    """
+    roundoff = max(elements.precision.unit_roundoff, _roundoff(elements.got.dtype))
+    miss = np.where(np.isfinite(elements.miss), elements.miss, np.inf)
+    return bool(np.all((miss <= np.sqrt(roundoff) * elements.scale)[ratio > 1]))
+
+
+def _roundoff(dtype: np.dtype) -> float:
+    """Return the unit roundoff of a dtype of floats; whole numbers are exact."""
+    return 0.0 if dtype.kind in "iub" else float(ml_dtypes.finfo(dtype).eps) / 2
 
 
 # -- the later answers: a second call, another cotangent ---------------------------------------------------------------
@@ -202,11 +196,9 @@ class Repeatable:
 
     def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
         """Compare the cotangents of two calls."""
-        if answer.again is not None:
-            first = cotangents_of(answer.cotangents, question, truth)
-            for name, got in cotangents_of(answer.again, question, truth).items():
-                message = "a second call of the pullback returns another answer"
-                yield _agreed(self.name, name, first[name], got, question, truth, message)
+        message = "a second call of the pullback returns another answer"
+        first = gradients_of(answer.cotangents, question, truth)
+        yield from _agreed(self.name, first, gradients_of(answer.again, question, truth), question, truth, message)
 
 
 class Linear:
@@ -217,28 +209,29 @@ class Linear:
 
     def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
         """Scale the cotangents back and compare."""
-        if answer.scaled is not None:
-            dtype = numpy_dtype(question.case.dtype)
-            first = cotangents_of(answer.cotangents, question, truth)
-            for name, got in cotangents_of(answer.scaled, question, truth).items():
-                back = np.asarray(got * dtype.type(-0.5)).astype(dtype)
-                message = "the pullback is not linear: pullback(-2 dy) is not -2 pullback(dy)"
-                yield _agreed(self.name, name, first[name], back, question, truth, message)
+        message = "the pullback is not linear: pullback(-2 dy) is not -2 pullback(dy)"
+        first, scaled = (gradients_of(x, question, truth) for x in (answer.cotangents, answer.scaled))
+        with np.errstate(all="ignore"):
+            back = {name: np.asarray(got.astype(np.longdouble) * -0.5) for name, got in scaled.items()}
+        yield from _agreed(self.name, first, back, question, truth, message)
 
 
-class SameValue:
-    """A second call of the layer returns the same value."""
+class SameAnswer:
+    """A second call of the layer returns the same value, and its pullback the same cotangents."""
 
     name = "repeatability"
     needs_right_numbers = True
 
     def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
-        """Compare the values of two calls."""
-        if answer.value_again is not None:
-            first = outputs_of(answer.value, question, truth)
-            for name, got in outputs_of(answer.value_again, question, truth).items():
-                message = "a second call of the layer returns another answer"
-                yield _agreed(self.name, name, first[name], got, question, truth, message)
+        """Compare the values and cotangents of two calls."""
+        if answer.second is None:
+            return
+        message = "a second call of the layer returns another answer"
+        value, cotangents = answer.second
+        first, got = outputs_of(answer.value, truth), outputs_of(value, truth)
+        first |= gradients_of(answer.cotangents, question, truth)
+        got |= gradients_of(cotangents, question, truth)
+        yield from _agreed(self.name, first, got, question, truth, message)
 
 
 class Kept:
@@ -252,29 +245,27 @@ class Kept:
         if answer.kept is None:
             return
         value, cotangents = answer.kept
-        gradients = ("d" + name for name in LAYERS[question.case.layer].arrays)
-        pairs = [
-            *zip(truth.outputs, answer.value, value, strict=False),
-            *zip(gradients, answer.cotangents, cotangents, strict=False),
-        ]
-        for name, before, after in pairs:
-            if isinstance(before, np.ndarray) and isinstance(after, np.ndarray) and not _same_bits(before, after):
+        first = outputs_of(answer.value, truth) | gradients_of(answer.cotangents, question, truth)
+        later = outputs_of(value, truth) | gradients_of(cotangents, question, truth)
+        for name, before in first.items():
+            after = later.get(name)
+            if after is not None and _same_bits(before, after):
+                yield Held(name)
+            else:
                 message = f"{name} was changed by a later call, after it had been returned"
                 yield Finding("wrong", self.name, name, message, before, after)
-            else:
-                yield Held(name)
 
 
-def _agreed(
-    check: str, name: str, first: np.ndarray, got: np.ndarray, question: Question, truth: Truth, message: str
-) -> Finding | Held:
+def _agreed(check: str, first: Named, got: Named, question: Question, truth: Truth, message: str) -> Results:
     """Compare two answers to one question: they may differ by as much as both may be off."""
-    bound = truth.pairs[name].error
-    with np.errstate(all="ignore"):
-        miss = np.abs(first.astype(np.longdouble) - got.astype(np.longdouble))
-        room = 2 * bound + 2 * Precision.of(numpy_dtype(question.case.dtype)).smallest_normal
-        bad = np.isfinite(first) & ~np.isinf(bound) & ((miss > room) | ~np.isfinite(got))
-    return Finding("wrong", check, name, message, first, got) if bad.any() else Held(name)
+    precision = Precision.of(numpy_dtype(question.case.dtype))
+    for name in (name for name in first if name in got):
+        bound, a, b = truth.pairs[name].error, first[name], got[name]
+        with np.errstate(all="ignore"):
+            miss = np.abs(a.astype(np.longdouble) - b.astype(np.longdouble))
+            room = 2 * bound + 2 * precision.smallest_normal
+            bad = np.isfinite(a) & ~np.isinf(bound) & ((miss > room) | ~np.isfinite(b))
+        yield Finding("wrong", check, name, message, a, b) if bad.any() else Held(name)
 
 
 def _same_bits(before: np.ndarray, after: np.ndarray) -> bool:
@@ -286,11 +277,12 @@ def _same_bits(before: np.ndarray, after: np.ndarray) -> bool:
 
 CHECKS: tuple[Check, ...] = (
     InputsUnchanged(),
+    InsideInputs(),
     Form(),
     Value(),
     Gradient(),
     Repeatable(),
     Linear(),
-    SameValue(),
+    SameAnswer(),
     Kept(),
 )

@@ -23,6 +23,8 @@ class Elements:
     finite_input: bool = True
     only_infinities: bool = False  # the input holds infinities and no NaN
     nan_may_spread: bool = False  # the layer's padding or groups may multiply zeros with NaN or infinity
+    may_overflow: bool = True  # something on the way to these elements may leave the range of the dtype
+    nan_input: np.ndarray | bool = False  # of a gradient: where its array holds NaN
 
     @cached_property
     def miss(self) -> np.ndarray:
@@ -33,24 +35,45 @@ class Elements:
     @cached_property
     def wide(self) -> np.ndarray:
         """What the target gave, in the precision of the truth."""
-        return np.asarray(self.got).astype(self.truth.value.dtype)
+        with np.errstate(all="ignore"):  # a wider dtype may overflow
+            return np.asarray(self.got).astype(self.truth.value.dtype)
 
     @cached_property
     def defined(self) -> np.ndarray:
         """Whether the truth is a finite number."""
         return np.isfinite(self.truth.value)
 
+    @cached_property
+    def scale(self) -> np.ndarray:
+        """How large the numbers are that each element is computed from; a cancellation leaves an element smaller than that.
+
+        It is the magnitude of the terms, if the element is a sum. In general it follows from the bounds: they are in
+        proportion to it, and the elements with the least bounds for their size have lost nothing by cancellation. These
+        are the lower quarter, because a few elements may have a bound of another kind: one that is almost exact, say.
+        """
+        size, bound = np.abs(np.asarray(self.truth.value, np.float64)), self.truth.error
+        with np.errstate(all="ignore"):
+            relative = (bound / size)[(bound > 0) & np.isfinite(bound) & (size > 0) & np.isfinite(size)]
+            usual = np.quantile(relative, 0.25, method="lower") if relative.size else np.inf
+            usual = max(usual, self.precision.unit_roundoff)  # the least that one operation costs
+            scale = np.fmax(size, np.where(np.isfinite(bound), bound / usual, 0.0))
+        return scale if self.truth.terms is None else np.fmax(scale, self.truth.terms.size)
+
 
 Mask = np.ndarray | np.bool_ | bool
 
 
 class ElementClass(NamedTuple):
-    """A kind of element: why it is compared as it is, which elements belong to it, and their error over bound."""
+    """A kind of element: why it is compared as it is, which elements belong to it, and their error over bound.
+
+    Elements that are not ``judged`` may be anything that ``excess`` gives 0 for.
+    """
 
     name: str
     reason: str
     belongs: Callable[[Elements], Mask]
     excess: Callable[[Elements], Any]
+    judged: bool = True
 
 
 def _over(miss: np.ndarray, bound: Any) -> np.ndarray:
@@ -65,16 +88,31 @@ def _right_or_infinite(right: np.ndarray) -> np.ndarray:
 
 CLASSES = (
     ElementClass(
+        "NaN out of numbers",
+        "only an overflow makes NaN of finite numbers that have a finite result; a bound may be infinite for other reasons",
+        lambda e: e.finite_input and not e.may_overflow and e.defined & np.isnan(e.wide),
+        lambda e: np.inf,
+    ),
+    ElementClass(
         "bound infinite",
-        "the target's dtype may overflow on the way, so every answer is allowed",
+        "the target's dtype may overflow on the way, or a divisor may be 0, so every number is allowed",
         lambda e: np.isinf(e.truth.error),
         lambda e: 0.0,
+        judged=False,
+    ),
+    ElementClass(
+        "gradient at NaN",
+        "a function has no slope at NaN: NaN is as good as the slope of the branch that the mathematics takes there",
+        lambda e: e.gradient and e.nan_input & np.isnan(e.wide),
+        lambda e: 0.0,
+        judged=False,
     ),
     ElementClass(
         "padded zero times infinity",
         "an algorithm that pads or groups with zeros multiplies them with NaN (XLA's grouped convolution does)",
         lambda e: e.nan_may_spread and not e.finite_input and e.defined & ~np.isfinite(e.wide),
         lambda e: 0.0,
+        judged=False,
     ),
     ElementClass(
         "below the smallest normal",
@@ -93,6 +131,7 @@ CLASSES = (
         "a gradient is judged only where the mathematics gives a finite one",
         lambda e: e.gradient,
         lambda e: 0.0,
+        judged=False,
     ),
     ElementClass(
         "truth NaN",
@@ -109,16 +148,29 @@ CLASSES = (
 )
 
 
-def error_over_bound(elements: Elements) -> np.ndarray:
-    """Return the error over the bound of each element. More than 1 is wrong; 0 also stands for what is not judged."""
+class Comparison(NamedTuple):
+    """For each element: its error over the bound, and whether it had to lie within a bound. More than 1 is wrong."""
+
+    ratio: np.ndarray
+    judged: np.ndarray
+
+
+def compare(elements: Elements) -> Comparison:
+    """Compare each element in the way of its class; the error over bound of what is not judged is 0."""
     ratio = np.zeros(elements.truth.value.shape)
-    open_ = np.ones(ratio.shape, bool)
+    judged, open_ = np.ones(ratio.shape, bool), np.ones(ratio.shape, bool)
     with np.errstate(all="ignore"):
         for kind in CLASSES:
             mine = open_ & kind.belongs(elements)
             if mine.any():
                 ratio = np.where(mine, kind.excess(elements), ratio)
+                judged = np.where(mine, kind.judged, judged)
                 open_ &= ~mine
             if not open_.any():
                 break
-    return ratio
+    return Comparison(ratio, judged)
+
+
+def error_over_bound(elements: Elements) -> np.ndarray:
+    """Return the error over the bound of each element. More than 1 is wrong; 0 also stands for what is not judged."""
+    return compare(elements).ratio

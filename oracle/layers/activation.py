@@ -120,15 +120,16 @@ def _along_axis(draw: Draw) -> tuple[Shapes, Configuration]:
     return (x,), ({} if axis is None else {"axis": axis})
 
 
+_ODD = ("ties", "zeros", "integers", "nan", "infinite", "tiny", "large", "extreme")
 _EDGES = [Edge(((1,),)), Edge(((0, 3),)), Edge(((),)), Edge(((2, 3, 2),)), Edge(((2, 2, 1, 2, 2),))]
-_KINK = [Edge(((4, 5),), values=values) for values in ("ties", "zeros", "integers", "nan", "infinite", "tiny", "large")]
+_KINK = [Edge(((4, 5),), values=values) for values in _ODD]
 
 for _function, _name, _others, _documents in (
     (identity, "", (), ("002: III.2",)),
     (relu, "", (), ("000: 5.1", "002: I.1")),
     (leaky_relu, "negative_slope", (0.2, 0.0, 1.5), ()),
     (elu, "alpha", (0.5, 2.0), ()),
-    (gelu, "approximate", ("tanh",), ()),
+    (gelu, "approximate", ("tanh", "none"), ()),
     (silu, "", (), ()),
     (sigmoid, "", (), ("000: 1.1", "003: Sigmoid")),
     (tanh, "", (), ("003: Tanh",)),
@@ -146,6 +147,8 @@ for _function, _name, _others, _documents in (
         )
     )
 
+_LOGITS = ("large", "extreme", "ties", "shifted", "negative", "nan", "infinite", "minus_infinite")
+
 for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax, ("000: 3.3",))):
     register(
         Layer(
@@ -160,7 +163,8 @@ for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax,
                 Edge(((2, 3, 4),), {"axis": 1}),
                 Edge(((3, 4),), {"axis": 0}),
                 Edge(((2, 2, 3, 2, 2),), {"axis": -3}),
-                *(Edge(((3, 5),), values=values) for values in ("large", "ties", "shifted", "nan", "infinite")),
+                Edge(((3, 4),), {"axis": -1}),
+                *(Edge(((3, 5),), values=values) for values in _LOGITS),
             ],
             [Refusal("axis", ((2, 3),), {"axis": 2}, "x has 2 axes, so there is no axis 2")],
             documents=_documents,

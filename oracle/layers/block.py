@@ -14,7 +14,7 @@ from oracle.layers.conv import convolution
 from oracle.layers.draws import BATCH, maybe, option, size
 from oracle.layers.linear import affine
 from oracle.layers.norm import batch_norm
-from oracle.layers.places import per_axis
+from oracle.layers.places import at_least_one, per_axis
 from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
 
 
@@ -27,7 +27,7 @@ def _largest_of_windows(x: Any, kernel_size: Any, stride: Any) -> Any:
     """Take the maximum over each window two places at a time, because after a ReLU many tie and either may be the one."""
     kernel = per_axis(kernel_size, 2)
     steps = kernel if stride is None else per_axis(stride, 2)
-    count = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, steps, strict=True)]
+    count = [at_least_one((n - k) // s + 1) for n, k, s in zip(x.shape[2:], kernel, steps, strict=True)]
     largest = None
     for i in range(kernel[0]):
         for j in range(kernel[1]):
@@ -276,6 +276,8 @@ def _block_edges(block: _Block) -> list[Edge]:
         edge((1, 2, 1, 2), 2, False, {"training": False}),
         edge((2, 2, 3, 3), 3, True, {"training": False, "stride": 2}),
         edge((3, 2, 3, 3), 2, True, {}, values="integers"),
+        edge((2, 2, 2, 3), 2, False, {"momentum": 0.0, "eps": 0.5}),
+        edge((2, 2, 3, 2), 2, False, {"momentum": 1.0, "training": True, "stride": 1}),
     ]
 
 
@@ -295,7 +297,12 @@ register(
         "x (N, *A); w (prod(A), M); b? (M) -> (N, M)",
         affine_relu,
         _affine_relu_domain,
-        [Edge(((0, 3), (3, 2), (2,))), Edge(((1, 1), (1, 1), (1,))), Edge(((3, 2, 2), (4, 5), (5,)))],
+        [
+            Edge(((0, 3), (3, 2), (2,))),
+            Edge(((1, 1), (1, 1), (1,))),
+            Edge(((3, 2, 2), (4, 5), (5,))),
+            Edge(((4, 3), (3, 2), None)),
+        ],
         nan_may_spread=True,
         documents=("004: 5.3",),
     )
@@ -309,7 +316,9 @@ register(
         [
             Edge(((1, 1, 2, 2), (1, 1, 1, 1), (1,))),
             Edge(((0, 2, 4, 4), (3, 2, 3, 3), (3,)), {"padding": 1}),
-            Edge(((2, 2, 5, 6), (3, 2, 3, 3), (3,)), {"padding": 1}),
+            Edge(((2, 2, 5, 7), (3, 2, 3, 3), (3,)), {"padding": 1}),
+            Edge(((1, 2, 7, 4), (2, 2, 3, 3), (2,)), {"padding": 1, "stride": 2, "kernel_size": 1}),
+            Edge(((1, 2, 7, 6), (2, 2, 2, 2), (2,)), {"dilation": 2, "kernel_size": 2, "pool_stride": 3}),
             Edge(((2, 2, 5, 5), (2, 2, 2, 2), (2,)), {"kernel_size": 3, "pool_stride": 1}),
             Edge(((1, 2, 6, 5), (2, 1, 2, 2), None), {"groups": 2, "pool_stride": 1}),
         ],
@@ -338,6 +347,11 @@ register(
             Edge(((2, 2, 4, 5), (3, 2, 3, 3), None, (3,), (3,), (3,), (3,)), {"padding": 1}),
             Edge(((2, 2, 4, 5), (2, 1, 3, 3), (2,), None, None, None, None), {"groups": 2, "stride": 2, "padding": 1}),
             Edge(((1, 2, 3, 3), (2, 2, 2, 2), (2,), (2,), (2,), (2,), (2,)), {"training": False}),
+            *(
+                Edge(((2, 1, 4, 3), (2, 1, 2, 2), (2,), (2,), (2,), (2,), (2,)), {"momentum": limit, "dilation": 2})
+                for limit in (0.0, 1.0)
+            ),
+            Edge(((1, 2, 4, 3), (2, 2, 2, 2), None, (2,), None, (2,), (2,)), {"training": True, "eps": 0.5}),
         ],
         no_gradient=("running_mean", "running_var"),
         nan_may_spread=True,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, short, size
-from oracle.layers.places import combine, edges, gather, per_axis, transposed_axis, window_axis
+from oracle.layers.places import at_least_one, combine, edges, gather, per_axis, transposed_axis, window_axis
 from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
 
 
@@ -38,7 +38,7 @@ def convolution(x: Any, w: Any, b: Any = None, *, stride=1, padding=0, dilation=
         sizes, kernel, strides, dilations, edges(padding, kernel, dilations), strict=True
     ):
         m = (n + before + after - (k - 1) * d - 1) // s + 1
-        output.append(m)
+        output.append(at_least_one(m))
         axes.append(window_axis(n, k, s, d, before, m))
     return _contract(x, w, b, combine(axes, sizes), groups, output, transposed=False)
 
@@ -55,17 +55,17 @@ def transposed_convolution(
         sizes, kernel, strides, dilations, edges(padding, kernel, dilations), extra, strict=True
     ):
         m = (n - 1) * s - before - after + (k - 1) * d + 1 + e
-        output.append(m)
+        output.append(at_least_one(m))
         axes.append(transposed_axis(n, k, s, d, before, m))
     return _contract(x, w, b, combine(axes, sizes), groups, output, transposed=True)
 
 
 def _geometry(draw: Draw, rank: int) -> tuple[Configuration, int, int, int, list[int], list[int], list[int]]:
     """Draw groups, C/groups, F/groups, and kernel, stride and dilation with one entry per axis."""
-    most = 3 if rank < 3 else 2
+    lengths = [1, 2, 3, 1, 2, 3, 5, 7] if rank < 3 else [1, 2]
     groups = draw(st.sampled_from([1, 1, 2, 3]))
     per_group, filters = draw(size(1, 3)), draw(size(1, 3))
-    kernel = [draw(size(1, most)) for _ in range(rank)]
+    kernel = [draw(st.sampled_from(lengths)) for _ in range(rank)]
     stride = [draw(size(1, 3))] * rank if draw(st.booleans()) else [draw(size(1, 3)) for _ in range(rank)]
     dilation = [draw(st.sampled_from([1, 1, 2, 3]))] * rank
     configuration: Configuration = {}
@@ -116,6 +116,8 @@ def _conv_transpose_domain(rank: int) -> Any:
         if any(extra):
             configuration["output_padding"] = short(draw, extra)
         padding = _padding(draw, rank, 2)
+        if "stride" not in configuration and "output_padding" not in configuration:
+            padding = draw(st.sampled_from([padding, padding, padding, "same"]))
         if padding != 0:
             configuration["padding"] = padding
         lengths = []
@@ -140,14 +142,21 @@ def _conv_edges(rank: int) -> list[Edge]:
         Edge(((1, 1, *s(1, 1, 1)), (1, 1, *s(1, 1, 1)), (1,))),
         Edge(((0, 2, *s(4, 3, 3)), (3, 2, *s(2, 2, 2)), (3,)), {"padding": 1}),
         Edge(((2, 1, *s(5, 4, 3)), (1, 1, *s(3, 2, 2)), (1,))),
-        Edge(((2, 2, *s(6, 5, 4)), (3, 2, *s(3, 2, 2)), (3,)), {"stride": 2, "padding": 1}),
-        Edge(((1, 2, *s(7, 6, 5)), (2, 2, *s(2, 2, 2)), (2,)), {"stride": 3}),
+        Edge(((2, 2, *s(7, 4, 3)), (3, 2, *s(3, 3, 3)), (3,)), {"stride": 2, "padding": 1}),
+        Edge(((1, 2, *s(8, 5, 4)), (2, 2, *s(2, 2, 2)), (2,)), {"stride": 3}),
+        Edge(((2, 2, *s(3, 5, 4)), (2, 2, *s(3, 3, 3)), (2,)), {"padding": 1}),
+        Edge(((1, 2, *s(1, 1, 1)), (2, 2, *s(3, 3, 3)), (2,)), {"padding": 1}),
+        Edge(((1, 2, *s(9, 8, 3)), (2, 2, *s(7, 5, 2)), (2,)), {"padding": 2}),
         Edge(((2, 4, *s(5, 4, 3)), (6, 2, *s(2, 3, 2)), (6,)), {"groups": 2, "padding": 1}),
         Edge(((2, 3, *s(5, 4, 3)), (6, 1, *s(2, 2, 2)), None), {"groups": 3, "stride": 2}),
         Edge(((1, 2, *s(8, 7, 5)), (2, 2, *s(3, 2, 2)), (2,)), {"dilation": 2, "stride": 2, "padding": 1}),
         Edge(((1, 2, *s(5, 6, 4)), (2, 2, *s(3, 2, 2)), (2,)), {"padding": s((2, 0), (0, 1), (1, 2))}),
         Edge(((1, 2, *s(4, 5, 3)), (2, 2, *s(2, 4, 2)), (2,)), {"padding": "same"}),
+        Edge(((1, 1, *s(6, 4, 3)), (2, 1, *s(5, 1, 3)), (2,)), {"padding": "same"}),
+        Edge(((1, 1, *s(5, 6, 3)), (2, 1, *s(4, 3, 1)), (2,)), {"padding": "same", "dilation": 2}),
+        Edge(((1, 1, *s(3, 6, 3)), (2, 1, *s(1, 5, 2)), (2,)), {"padding": "same", "stride": 1}),
         Edge(((1, 1, *s(3, 4, 3)), (1, 1, *s(3, 4, 3)), (1,)), {"padding": "valid"}),
+        Edge(((1, 2, *s(6, 7, 5)), (2, 2, *s(3, 2, 2)), (2,)), {"padding": "valid", "stride": 2, "dilation": 2}),
         Edge(((2, 2, *s(5, 4, 3)), (2, 2, *s(2, 3, 2)), (2,)), {"stride": s(1, 2, 2), "padding": s(0, 1, 1)}),
     ]
 
@@ -172,6 +181,12 @@ def _transpose_edges(rank: int) -> list[Edge]:
         Edge(((0, 2, *s(3, 2, 2)), (2, 3, *s(2, 2, 2)), (3,))),
         Edge(((2, 2, *s(3, 4, 2)), (2, 3, *s(3, 2, 2)), (3,)), {"stride": 2, "padding": 1, "output_padding": 1}),
         Edge(((1, 2, *s(3, 2, 2)), (2, 2, *s(2, 3, 2)), None), {"stride": 3}),
+        Edge(((2, 2, *s(4, 2, 3)), (2, 2, *s(3, 3, 3)), (2,)), {"stride": 2, "padding": 1}),
+        Edge(((1, 2, *s(1, 1, 1)), (2, 2, *s(3, 3, 3)), (2,))),
+        Edge(((1, 2, *s(4, 3, 2)), (2, 2, *s(7, 5, 2)), (2,)), {"padding": 1}),
+        Edge(((1, 1, *s(4, 5, 3)), (1, 2, *s(2, 5, 3)), (2,)), {"padding": "same"}),
+        Edge(((1, 1, *s(5, 4, 3)), (1, 2, *s(4, 3, 1)), (2,)), {"padding": "same", "dilation": 2}),
+        Edge(((1, 1, *s(3, 2, 2)), (1, 2, *s(2, 3, 2)), (2,)), {"padding": "valid", "stride": 2}),
         Edge(((2, 4, *s(3, 3, 2)), (4, 3, *s(2, 2, 2)), (6,)), {"groups": 2}),
         Edge(((1, 2, *s(4, 3, 3)), (2, 1, *s(3, 2, 2)), (1,)), {"dilation": 2, "padding": 1}),
         Edge(((1, 2, *s(4, 3, 3)), (2, 1, *s(3, 3, 2)), (1,)), {"padding": s((1, 0), (0, 1), (1, 0))}),

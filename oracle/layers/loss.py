@@ -55,9 +55,12 @@ def cross_entropy(
 
 
 def binary_cross_entropy(p: Any, targets: Any, *, reduction="mean") -> Any:
-    """loss = -(t log p + (1 - t) log(1 - p))."""
-    yes = lax.mul(targets, lax.log(p))
-    no = lax.mul(lax.sub(1.0, targets), lax.log1p(lax.neg(p)))
+    """loss = -(t log p + (1 - t) log(1 - p)). A term with the factor 0 is 0, also where its logarithm is infinite."""
+    one = lax.full_like(p, 1.0)
+    happens = lax.select(lax.eq(targets, 0.0), one, p)
+    fails = lax.select(lax.eq(targets, 1.0), lax.full_like(p, 0.0), p)
+    yes = lax.mul(targets, lax.log(happens))
+    no = lax.mul(lax.sub(1.0, targets), lax.log1p(lax.neg(fails)))
     return _reduce(lax.neg(lax.add(yes, no)), reduction)
 
 
@@ -78,8 +81,8 @@ def _cross_entropy_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     places = tuple(draw(size(1, 3)) for _ in range(rank - 2))
     configuration: Configuration = {}
     option(draw, configuration, "reduction", ["sum", "none"])
-    option(draw, configuration, "ignore_index", [0, 1])
-    option(draw, configuration, "label_smoothing", [0.1, 1.0])
+    option(draw, configuration, "ignore_index", [0, 1, -100])
+    option(draw, configuration, "label_smoothing", [0.1, 1.0, 0.0])
     return ((n, classes, *places), (n, *places), maybe(draw, (classes,))), configuration
 
 
@@ -100,9 +103,11 @@ def _pair_edges() -> list[Edge]:
     shapes = [(1,), (), (0, 3), (2, 3), (2, 2, 3)]
     return [
         *(Edge((s, s)) for s in shapes),
-        *(Edge(((3, 2), (3, 2)), {"reduction": reduction}) for reduction in ("sum", "none")),
+        *(Edge(((3, 2), (3, 2)), {"reduction": reduction}) for reduction in ("sum", "none", "mean")),
     ]
 
+
+_LOGITS = ("large", "extreme", "shifted", "negative", "ties", "nan", "infinite", "minus_infinite")
 
 register(
     Layer(
@@ -119,7 +124,13 @@ register(
             Edge(((2, 3, 2), (2, 2), (3,)), {"label_smoothing": 0.1}),
             Edge(((2, 3, 2, 2), (2, 2, 2), None), {"reduction": "none"}),
             Edge(((2, 3, 2), (2, 2), (3,)), {"reduction": "sum", "label_smoothing": 0.1, "ignore_index": 0}),
-            *(Edge(((3, 4), (3,), None), values=values) for values in ("large", "shifted", "ties", "nan", "infinite")),
+            Edge(((6, 3), (6,), None), {"ignore_index": -100}),
+            Edge(((5, 3), (5,), (3,)), {"reduction": "sum", "ignore_index": -100}),
+            Edge(((3, 4), (3,), (4,)), {"label_smoothing": 1.0}),
+            Edge(((3, 4), (3,), None), {"label_smoothing": 0.0, "reduction": "mean"}),
+            Edge(((3, 1), (3,), None), {"reduction": "none"}),
+            *(Edge(((3, 4), (3,), None), values=values) for values in _LOGITS),
+            Edge(((3, 4), (3,), None), {"reduction": "sum"}, "large"),
         ],
         no_gradient=("labels", "weight"),
         documents=("000: 3.3", "004: 5.3"),
@@ -131,7 +142,7 @@ register(
         "p probability (*A); targets fraction (*A) -> (*L)",
         binary_cross_entropy,
         _pair_domain,
-        _pair_edges(),
+        [*_pair_edges(), *(Edge(((4, 3), (4, 3)), {"reduction": r}, "ties") for r in ("mean", "none"))],
         no_gradient=("targets",),
         documents=("000: 3.2",),
     )
@@ -152,7 +163,14 @@ register(
         "w (*A) -> ()",
         l2_penalty,
         _penalty_domain,
-        [Edge(((),)), Edge(((1,),)), Edge(((0, 2),)), Edge(((3, 2),), {"weight": 0.01}), Edge(((2, 2, 2, 2),))],
+        [
+            Edge(((),)),
+            Edge(((1,),)),
+            Edge(((0, 2),)),
+            Edge(((3, 2),), {"weight": 0.01}),
+            Edge(((3, 2),), {"weight": 0.0}),
+            Edge(((2, 2, 2, 2),)),
+        ],
         documents=("004: 5.3.2",),
     )
 )

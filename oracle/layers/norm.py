@@ -143,7 +143,7 @@ def _instance_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     return (x, maybe(draw, (x[1],)), maybe(draw, (x[1],))), configuration
 
 
-_SPREADS = ("shifted", "zeros", "ties")
+_SPREADS = ("shifted", "zeros", "ties", "extreme")
 
 register(
     Layer(
@@ -159,6 +159,11 @@ register(
             Edge(((2, 1), (1,), (1,), (1,), (1,))),
             Edge(((5, 3), (3,), (3,), None, None)),
             Edge(((2, 3, 2, 2), (3,), (3,), (3,), (3,)), {"momentum": 0.3}),
+            Edge(((2, 2, 3), (2,), (2,), (2,), (2,)), {"training": False}),
+            *(Edge(((3, 2, 3), (2,), (2,), (2,), (2,)), {"momentum": limit}) for limit in (0.0, 1.0)),
+            Edge(((4, 3), (3,), None, (3,), (3,)), {"eps": 0.5}),
+            Edge(((3, 2, 2), None, (2,), (2,), (2,)), {"training": False, "eps": 0.5}),
+            Edge(((1, 3, 4, 1), None, None, (3,), (3,)), {"training": True}),
             Edge(((2, 2, 2, 2, 2), (2,), (2,), (2,), (2,))),
             Edge(((3, 2, 4), None, None, None, None)),
             Edge(((3, 2, 2, 2), (2,), (2,), (2,), (2,)), {"training": False}),
@@ -182,6 +187,10 @@ register(
             Edge(((2, 3, 4), (3, 4), (3, 4)), {"normalized_ndim": 2}),
             Edge(((2, 2, 3, 2, 2), (3, 2, 2), (3, 2, 2)), {"normalized_ndim": 3}),
             Edge(((3, 6), None, None)),
+            Edge(((3, 5), (5,), (5,))),
+            Edge(((3, 4), None, (4,)), {"eps": 0.5}),
+            Edge(((3, 4), (4,), None), {"normalized_ndim": 1}),
+            Edge(((2, 3), (2, 3), (2, 3)), {"normalized_ndim": 2}),
             *(Edge(((3, 5), (5,), (5,)), values=values) for values in _SPREADS),
         ],
         documents=("004: 7.1",),
@@ -201,6 +210,7 @@ register(
             Edge(((1, 4, 2, 2, 2), (4,), (4,)), {"groups": 2}),
             Edge(((3, 6), (6,), (6,)), {"groups": 2}),
             Edge(((2, 3, 4), None, None), {"groups": 1}),
+            Edge(((2, 3, 4), (3,), None), {"groups": 3, "eps": 0.5}),
             *(Edge(((2, 4, 3, 2), (4,), (4,)), {"groups": 2}, values) for values in _SPREADS),
         ],
         [Refusal("groups", ((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels")],
@@ -217,6 +227,7 @@ register(
             Edge(((2, 2, 1), (2,), (2,))),
             Edge(((0, 2, 3), (2,), (2,))),
             Edge(((1, 1, 4), (1,), (1,))),
+            Edge(((2, 2, 4), (2,), None), {"eps": 0.5}),
             Edge(((2, 3, 3, 2), (3,), (3,))),
             Edge(((2, 2, 2, 2, 2), (2,), (2,))),
             Edge(((2, 3, 4), None, None)),
@@ -236,6 +247,9 @@ register(
             Edge(((0, 4), (4,))),
             Edge(((2, 3, 4), (3, 4)), {"normalized_ndim": 2}),
             Edge(((3, 6), None)),
+            Edge(((3, 5), (5,))),
+            Edge(((3, 4), (4,)), {"eps": 0.5}),
+            Edge(((2, 3), (2, 3)), {"normalized_ndim": 2}),
             *(Edge(((3, 5), (5,)), values=values) for values in _SPREADS),
         ],
     )

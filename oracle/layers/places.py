@@ -20,6 +20,13 @@ def per_axis(value: Any, rank: int) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
 
 
+def at_least_one(m: int) -> int:
+    """Return the length of an axis of the output. Raise ValueError if no window fits into the padded input."""
+    if m < 1:
+        raise ValueError(f"the kernel is larger than the padded input: the output would have the length {m}")
+    return m
+
+
 def edges(padding: Any, kernel: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:
     """Return the (before, after) padding of each axis."""
     if padding == "valid":

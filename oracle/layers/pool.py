@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, option, short, size
-from oracle.layers.places import combine, edges, gather, per_axis, window_axis
+from oracle.layers.places import at_least_one, combine, edges, gather, per_axis, window_axis
 from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
 
 
@@ -31,7 +31,7 @@ def _window_index(
         last_start = n + before + after - (k - 1) * d - 1
         starts = [start for start in range(0, last_start + s, s) if start <= last_start or ceil_mode]
         starts = [start for start in starts if start <= last_start or start < n + before]
-        output.append(len(starts))
+        output.append(at_least_one(len(starts)))
         places, inside = window_axis(n, k, s, d, before, len(starts))
         axes.append((places, inside))
         counts = np.outer(counts, (places < n + after).sum(axis=1)).ravel()
@@ -99,8 +99,8 @@ def adaptive_avg_pool(x: Any, *, output_size) -> Any:
 
 def _pool_domain(rank: int, dilated: bool) -> Any:
     def domain(draw: Draw) -> tuple[Shapes, Configuration]:
-        most = 3 if rank < 3 else 2
-        kernel = [draw(size(1, most)) for _ in range(rank)]
+        lengths = [1, 2, 3, 1, 2, 3, 5, 7] if rank < 3 else [1, 2]
+        kernel = [draw(st.sampled_from(lengths)) for _ in range(rank)]
         configuration: Configuration = {"kernel_size": short(draw, kernel)}
         stride = draw(st.sampled_from([None, 1, 2, 3, "axis"]))
         if stride is not None:
@@ -112,8 +112,10 @@ def _pool_domain(rank: int, dilated: bool) -> Any:
                 configuration["dilation"] = short(draw, dilation)
         reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
         half = [k // 2 for k in kernel]
-        padding: Any = draw(st.sampled_from([0, 0, "axis", "pair"]))
-        if padding == "axis":
+        padding: Any = draw(st.sampled_from([0, 0, 0, "axis", "axis", "pair", "pair", "valid", "same"]))
+        if padding == "same":
+            configuration["stride"] = 1
+        elif padding == "axis":
             padding = short(draw, [draw(size(0, h)) for h in half])
         elif padding == "pair":
             padding = tuple((draw(size(0, h)), draw(size(0, h))) for h in half)
@@ -122,15 +124,15 @@ def _pool_domain(rank: int, dilated: bool) -> Any:
         option(draw, configuration, "ceil_mode", [True])
         if not dilated:
             option(draw, configuration, "count_include_pad", [False])
-        lengths = []
+        sizes = []
         for r, (before, after) in zip(reach, edges(padding, kernel, dilation), strict=True):
             least = max(1, r - before - after)
-            lengths.append(draw(size(least, least + (4 if rank < 3 else 2))))
-        x = (draw(BATCH), draw(size(1, 3)), *lengths)
+            sizes.append(draw(size(least, least + (4 if rank < 3 else 2))))
+        x = (draw(BATCH), draw(size(1, 3)), *sizes)
         if not _every_window_sees_x(x, configuration):
             # A maximum over no element is undefined; PyTorch 2.13 then writes out of bounds.
             del configuration["padding"]
-            x = (*x[:2], *(max(n, r) for n, r in zip(lengths, reach, strict=True)))
+            x = (*x[:2], *(max(n, r) for n, r in zip(sizes, reach, strict=True)))
         return (x,), configuration
 
     return domain
@@ -143,6 +145,9 @@ def _every_window_sees_x(x: tuple[int, ...], configuration: Configuration) -> bo
     return bool((index < prod(x[2:])).any(axis=1).all())
 
 
+_FAR_BELOW = ("negative", "minus_infinite")  # where a maximum that starts at 0 or at a large negative number is wrong
+
+
 def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
     def s(*tail: Any) -> tuple[Any, ...]:
         return tail[:rank]
@@ -152,16 +157,25 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
         Edge(((0, 2, *s(4, 4, 4)),), {"kernel_size": 2}),
         Edge(((2, 2, *s(4, 4, 4)),), {"kernel_size": 2}),
         Edge(((1, 2, *s(5, 6, 4)),), {"kernel_size": 3, "stride": 1}, "ties"),
-        Edge(((2, 1, *s(6, 5, 4)),), {"kernel_size": 3, "stride": 2, "padding": 1}),
-        Edge(((1, 2, *s(7, 5, 5)),), {"kernel_size": 2, "stride": 3}),
+        Edge(((2, 1, *s(7, 4, 5)),), {"kernel_size": 3, "stride": 2, "padding": 1}),
+        Edge(((1, 2, *s(8, 5, 5)),), {"kernel_size": 2, "stride": 3}),
+        Edge(((2, 2, *s(4, 7, 5)),), {"kernel_size": 2, "stride": 2}),
+        Edge(((1, 1, *s(9, 6, 2)),), {"kernel_size": s(7, 5, 2), "stride": 1, "padding": s(3, 2, 1)}),
+        Edge(((1, 1, *s(1, 1, 1)),), {"kernel_size": 3, "stride": 1, "padding": 1}),
+        Edge(((1, 1, *s(6, 4, 3)),), {"kernel_size": s(5, 4, 1), "stride": 1, "padding": "same"}),
+        Edge(((1, 1, *s(4, 6, 3)),), {"kernel_size": s(2, 3, 2), "stride": 1, "padding": "same"}),
+        Edge(((1, 1, *s(5, 6, 3)),), {"kernel_size": s(3, 2, 2), "stride": 2, "padding": "valid"}),
         Edge(((1, 2, *s(5, 4, 3)),), {"kernel_size": 2, "ceil_mode": True}),
         Edge(((1, 1, *s(6, 6, 4)),), {"kernel_size": s(3, 2, 2), "stride": 2, "ceil_mode": True, "padding": 1}),
         Edge(((1, 1, *s(5, 4, 4)),), {"kernel_size": 2, "stride": 1, "padding": s((1, 0), (0, 1), (1, 1))}),
         Edge(((2, 1, *s(4, 4, 3)),), {"kernel_size": 2, "stride": 1}, "zeros"),
+        *(Edge(((1, 1, *s(5, 4, 3)),), {"kernel_size": 2, "stride": 1, "padding": 1}, values) for values in _FAR_BELOW),
     ]
     if dilated:
         cases.append(Edge(((1, 2, *s(6, 5, 4)),), {"kernel_size": 2, "stride": 1, "dilation": 2}))
         cases.append(Edge(((1, 1, *s(8, 7, 5)),), {"kernel_size": s(3, 2, 2), "dilation": s(2, 3, 1), "padding": 1}))
+        same = {"kernel_size": s(3, 2, 2), "stride": 1, "padding": "same", "dilation": 2}
+        cases.append(Edge(((1, 1, *s(5, 4, 3)),), same))
     else:
         options = {"kernel_size": 3 if rank < 3 else 2, "stride": 2, "padding": 1, "count_include_pad": False}
         cases.append(Edge(((1, 2, *s(5, 4, 3)),), options))
@@ -200,6 +214,7 @@ _GLOBAL_EDGES = [
     Edge(((2, 2, 3, 4),), values="ties"),
     Edge(((1, 2, 2, 3, 2),)),
     Edge(((1, 2, 3, 3),), values="zeros"),
+    *(Edge(((2, 2, 3),), values=values) for values in _FAR_BELOW),
 ]
 
 for _rank in (1, 2, 3):
@@ -248,6 +263,9 @@ register(
             Edge(((1, 1, 1),), {"output_size": 1}),
             Edge(((0, 2, 4, 4),), {"output_size": 2}),
             Edge(((2, 2, 5, 7),), {"output_size": (3, 2)}),
+            Edge(((1, 2, 5, 4),), {"output_size": 3}),
+            Edge(((2, 1, 7),), {"output_size": 3}),
+            Edge(((2, 1, 1, 1),), {"output_size": (1, 2)}),
             Edge(((1, 2, 3, 2),), {"output_size": 5}),
             Edge(((1, 1, 4, 3, 5),), {"output_size": (2, 3, 4)}),
         ],

@@ -105,6 +105,8 @@ register(
             Edge(((2, 3, 2), (2, 3, 2))),
             Edge(((2, 3, 2), (3, 1))),
             Edge(((), (2, 2))),
+            Edge(((2, 1), (1, 3))),
+            Edge(((2, 3), (2, 3))),
         ],
         [Refusal("broadcast", ((2, 3), (2, 4)), {}, "the shapes do not broadcast together")],
         documents=("000: 5.1",),
@@ -133,6 +135,9 @@ register(
             Edge(((2, 1, 3),), {"padding": 2, "mode": "reflect"}),
             Edge(((1, 1, 2, 3),), {"padding": (2, 3), "mode": "circular"}),
             Edge(((1, 1, 2, 2, 2),), {"padding": 2, "mode": "replicate"}),
+            Edge(((2, 2, 3, 5),), {"padding": 1, "mode": "constant"}),
+            Edge(((1, 1, 3, 4),), {"padding": ((1, 2), (3, 0)), "mode": "reflect"}),
+            Edge(((1, 2, 3),), {"padding": 0}),
         ],
         [
             Refusal(
@@ -153,6 +158,8 @@ register(
             Edge(((0, 2), (0, 2))),
             Edge(((3, 4), (3, 4)), {"p": 0.1}),
             Edge(((2, 3), (2, 3)), {"p": 0.0}),
+            Edge(((2, 3, 2), (2, 3, 2))),
+            Edge(((), ())),
         ],
         no_gradient=("mask",),
     )

@@ -6,147 +6,21 @@ NaN and infinity have no JSON number. They are written as the strings "NaN", "In
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import ConfigDict, Field
 
-from oracle.cases import Case, Memory, Subject, Values
-from oracle.results.codec import Array, tuples
-from oracle.results.text import configured, indented, json_number, shown
+from oracle.cases import DTYPES
+from oracle.layers import LAYERS
+from oracle.results.discrepancy import Strict
+from oracle.results.rows import FaultLine, Row, fault_lines
+from oracle.results.trial import Trial
+from oracle.results.verdict import ASPECTS, Aspect
 
-Verdict = Literal["conforms", "inexact", "wrong", "error", "crashed", "timed_out", "not_implemented", "not_loaded"]
-SCHEMA_VERSION = 2
-GRAVEST_FIRST: tuple[Verdict, ...] = (
-    "wrong",
-    "error",
-    "crashed",
-    "timed_out",
-    "not_loaded",
-    "inexact",
-    "conforms",
-    "not_implemented",
-)
+SCHEMA_VERSION = 3
 
 
-def worst_verdict(verdicts: list[Verdict]) -> Verdict:
-    """Return the gravest of several verdicts. It is "not_implemented" only if all are."""
-    return min(verdicts, key=GRAVEST_FIRST.index, default="not_implemented")
-
-
-Number = Annotated[
-    float,
-    BeforeValidator(float),
-    PlainSerializer(json_number, when_used="json"),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}),
-]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Discrepancy(_Strict):
-    """One thing that a target got wrong, with the smallest case on which it does."""
-
-    id: str
-    verdict: Verdict
-    check: str
-    output: str
-    message: str
-    configuration: dict[str, Any]
-    memory: Memory = Memory.CONTIGUOUS
-    values: Values = Values.NORMAL
-    arrays: dict[str, Array | None] = Field(
-        description="by name, and dy; simpler than what was drawn if that fails too"
-    )
-    refusal: str | None = Field(None, description="the key of the bad call that was not refused")
-    expected: Any = None
-    got: Any = None
-    error_over_bound: Number | None = None
-    diagnosis: str | None = None
-    reproduce: str
-    known: bool = Field(False, description="listed in the file of --expect; does not count")
-
-    def case(self, subject: Subject) -> Case:
-        """Return the case. Its shapes are those of the arrays."""
-        given = (array for name, array in self.arrays.items() if name != "dy")
-        shapes = tuple(None if array is None else tuple(array.shape) for array in given)
-        configuration = {name: tuples(value) for name, value in self.configuration.items()}
-        return Case(subject.layer, subject.dtype, shapes, configuration, self.values, self.memory)
-
-    @property
-    def configuration_text(self) -> str:
-        """The configuration as it stands in a call."""
-        return configured(self.configuration)
-
-    @property
-    def expected_text(self) -> str:
-        """What was expected, as an aligned matrix."""
-        return shown(self.expected)
-
-    @property
-    def got_text(self) -> str:
-        """What came, as an aligned matrix."""
-        return shown(self.got)
-
-    @property
-    def text(self) -> str:
-        """The discrepancy as a person reads it: what is wrong, on which numbers, and why if that is known."""
-        lines = [f"{self.verdict}, {self.check} of {self.output}: {self.message}"]
-        if self.diagnosis:
-            lines.append(f"diagnosis: {self.diagnosis}")
-        lines.append(f"configuration: {self.configuration_text}")
-        if self.memory is not Memory.CONTIGUOUS:
-            lines.append(f"memory layout: {self.memory}")
-        for name, array in self.arrays.items():
-            if array is not None and self.refusal is not None:
-                lines.append(f"{name}: shape {tuple(array.shape)}")
-            elif array is not None:
-                lines += [f"{name} =", indented(array.text)]
-        if self.expected is not None:
-            lines += [f"expected {self.output} =", indented(self.expected_text)]
-        if self.got is not None:
-            lines += [f"got {self.output} =", indented(self.got_text)]
-        return "\n".join(lines)
-
-
-class Worst(_Strict):
-    """The output with the largest finite error over bound."""
-
-    output: str
-    error_over_bound: Number
-
-
-class Trial(_Strict):
-    """One target, one layer, one dtype."""
-
-    target: str
-    layer: str
-    dtype: str
-    verdict: Verdict
-    examples: int = 0
-    configurations: int = 0
-    checks: int = 0
-    seconds: float = 0.0
-    unsupported: int = 0
-    undecided: int = 0
-    worst: Worst | None = None
-    discrepancies: list[Discrepancy] = []
-    note: str | None = None
-
-    @property
-    def subject(self) -> Subject:
-        """What was on trial."""
-        return Subject(self.target, self.layer, self.dtype)
-
-    @property
-    def failing(self) -> list[Discrepancy]:
-        """The discrepancies that count."""
-        return [d for d in self.discrepancies if not d.known]
-
-
-class Environment(_Strict):
+class Environment(Strict):
     """What ran where."""
 
     python: str
@@ -162,51 +36,31 @@ class Environment(_Strict):
         return any(not device.startswith("cpu") for device in (*self.devices, *self.ran_on.values()))
 
 
-@dataclass(frozen=True)
-class Row:
-    """One layer of one target over all dtypes: a row of every summary."""
+class NotTried(NamedTuple):
+    """What a run did not try: dtypes, sizes, devices or layers, and which."""
 
-    target: str
-    layer: str
-    trials: list[Trial]
+    what: str
+    which: list[str]
 
     @property
-    def verdict(self) -> Verdict:
-        """The gravest verdict."""
-        return worst_verdict([t.verdict for t in self.trials])
+    def text(self) -> str:
+        """All of it."""
+        return f"{self.what}: {', '.join(self.which)}"
 
     @property
-    def tried(self) -> bool:
-        """Whether the target was asked at all."""
-        return any(t.examples or t.discrepancies for t in self.trials)
-
-    @property
-    def configurations(self) -> int:
-        """How many configurations were tried."""
-        return sum(t.configurations for t in self.trials)
-
-    @property
-    def unsupported(self) -> int:
-        """For how many cases the target raised NotImplementedError."""
-        return sum(t.unsupported for t in self.trials)
-
-    @property
-    def worst(self) -> float | None:
-        """The largest finite error over bound."""
-        return max((t.worst.error_over_bound for t in self.trials if t.worst), default=None)
-
-    @property
-    def discrepancies(self) -> list[Discrepancy]:
-        """Everything that was found."""
-        return [d for t in self.trials for d in t.discrepancies]
-
-    @property
-    def all_known(self) -> bool:
-        """Whether something was found, and all of it was expected."""
-        return bool(self.discrepancies) and all(d.known for d in self.discrepancies)
+    def short(self) -> str:
+        """The names if they are few, else their number."""
+        return self.text if len(self.which) <= 4 else f"{len(self.which)} {self.what}"
 
 
-class Results(_Strict):
+BEYOND = {
+    "small": ["axes as long as a tile (--sizes tiles)", "shapes of real networks (--sizes large)"],
+    "tiles": ["shapes of real networks (--sizes large)"],
+    "large": [],
+}
+
+
+class Results(Strict):
     """A run."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -217,37 +71,17 @@ class Results(_Strict):
     seconds: float
     seed: int
     options: dict[str, Any]
+    required: list[Aspect] = Field(list(ASPECTS), description="the aspects that count")
     environment: Environment
     trials: list[Trial]
     interrupted: bool = Field(False, description="some trials are missing; --resume continues")
     not_offered: list[str] = Field([], description="layers that were named and that no target offers, a sentence each")
     unmet: list[str] = Field([], description="lines of the file of --expect that no longer occur")
+    unmatched: list[str] = Field([], description="lines of the file of --expect that match no trial of the run")
 
     def to_json(self) -> str:
         """Write the results as JSON text."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False) + "\n"
-
-    @property
-    def failing(self) -> list[tuple[Trial, Discrepancy]]:
-        """The discrepancies that count, each with its trial."""
-        return [(t, d) for t in self.trials for d in t.failing]
-
-    @property
-    def shortfalls(self) -> list[str]:
-        """Why not everything that was asked for is proven, beside the discrepancies: a sentence for each reason."""
-        rows, reasons = self.rows(), []
-        for target in dict.fromkeys(row.target for row in rows):
-            mine = [row for row in rows if row.target == target]
-            if all(row.verdict == "not_loaded" for row in mine):
-                reasons.append(mine[0].trials[0].note or f"target {target} cannot be loaded")
-            elif any(row.tried for row in mine) and all(row.verdict == "not_implemented" for row in mine):
-                reasons.append(f"target {target} raised NotImplementedError in every case")
-            elif all(row.verdict == "not_implemented" for row in mine):
-                reasons.append(f"target {target} offers none of the layers that were asked for")
-        reasons += self.not_offered
-        if self.interrupted:
-            reasons.append("the run was interrupted, some trials are missing")
-        return reasons
 
     def rows(self) -> list[Row]:
         """Return a row per target and layer, in the order of the run."""
@@ -255,3 +89,75 @@ class Results(_Strict):
         for trial in self.trials:
             groups.setdefault((trial.target, trial.layer), []).append(trial)
         return [Row(target, layer, trials) for (target, layer), trials in groups.items()]
+
+    @property
+    def faults(self) -> list[FaultLine]:
+        """Everything that was found, a line per fault: mathematics first, the gravest first, what is known last."""
+        return fault_lines(self.trials)
+
+    @property
+    def failing(self) -> list[FaultLine]:
+        """The faults that count: those in a required aspect that are not known."""
+        return [fault for fault in self.faults if self.counts(fault)]
+
+    def counts(self, fault: FaultLine) -> bool:
+        """Whether a fault counts."""
+        return not fault.known and fault.shown.aspect in self.required
+
+    @property
+    def internal_errors(self) -> list[Trial]:
+        """The trials in which our own judge failed."""
+        return [trial for trial in self.trials if trial.internal_error is not None]
+
+    @property
+    def not_loaded(self) -> list[Trial]:
+        """A trial per target that cannot be loaded; its traceback says why."""
+        return list({trial.target: trial for trial in self.trials if trial.verdict == "not_loaded"}.values())
+
+    @property
+    def shortfalls(self) -> list[str]:
+        """Why not everything that was asked for is proven, beside the discrepancies: a sentence for each reason."""
+        rows, reasons = self.rows(), []
+        for target in dict.fromkeys(row.target for row in rows):
+            mine = [row for row in rows if row.target == target]
+            not_loaded = [t for row in mine for t in row.trials if t.verdict == "not_loaded"]
+            if not_loaded:
+                reasons.append(not_loaded[0].note or f"target {target} cannot be loaded")
+            elif any(row.tried for row in mine) and all(row.verdict == "not_implemented" for row in mine):
+                reasons.append(f"target {target} raised NotImplementedError in every case")
+            elif all(row.verdict == "not_implemented" for row in mine):
+                reasons.append(f"target {target} offers none of the layers that were asked for")
+        reasons += [row.unproven for row in rows if row.unproven]
+        reasons += self.not_offered
+        if self.interrupted:
+            reasons.append("the run was interrupted, some trials are missing")
+        return reasons
+
+    @property
+    def proven(self) -> bool:
+        """Whether everything that was asked for is proven."""
+        found = any(trial.failing_aspects(self.required) for trial in self.trials)
+        return not (found or self.shortfalls or self.internal_errors)
+
+    @property
+    def conclusion(self) -> str:
+        """What came of the run, in a few words."""
+        count = len(self.failing)
+        if count:
+            return f"{count} discrepanc{'y' if count == 1 else 'ies'}"
+        if not self.proven:
+            return "not everything is proven"
+        if set(self.required) == set(ASPECTS):
+            return "everything conforms"
+        return f"everything conforms in what was required: {', '.join(self.required)}"
+
+    @property
+    def not_tried(self) -> list[NotTried]:
+        """What a reader may take for tried and was not: dtypes, sizes, devices, layers."""
+        missing = [
+            NotTried("dtypes", [dtype for dtype in DTYPES if dtype not in {t.dtype for t in self.trials}]),
+            NotTried("sizes", BEYOND.get(self.options.get("sizes", "small"), [])),
+            NotTried("devices", [] if self.environment.accelerated else ["anything but the CPU"]),
+            NotTried("layers", [layer for layer in LAYERS if layer not in {r.layer for r in self.rows() if r.tried}]),
+        ]
+        return [entry for entry in missing if entry.which]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
-from oracle.cases import Subject
+from oracle.cases import DTYPES, Subject
+from oracle.layers import LAYERS
 from oracle.results import Results
 
 
-def read_known(path: Path, layers: tuple[str, ...]) -> list[Subject]:
-    """Read the file. Raises OSError if it cannot be read, ValueError for a line of another form."""
+def read_known(path: Path) -> list[Subject]:
+    """Read the file. Raises OSError if it cannot be read, ValueError for a line that can match no trial of any run."""
     known = []
     try:
         text = path.read_text(encoding="utf-8")
@@ -21,14 +24,21 @@ def read_known(path: Path, layers: tuple[str, ...]) -> list[Subject]:
             continue
         if len(words) != 3:
             raise ValueError(f"{path}, line {number}: expected 'target layer dtype', got {line.strip()!r}")
-        if words[1] not in layers:
-            raise ValueError(f"{path}, line {number}: there is no layer {words[1]!r}")
-        known.append(Subject(*words))
+        subject = Subject(*words)
+        for what, word, there in (("layer", subject.layer, LAYERS), ("dtype", subject.dtype, DTYPES)):
+            if word not in there:
+                raise ValueError(f"{path}, line {number}: there is no {what} {word!r}; {_meant(word, there)}")
+        known.append(subject)
     return known
 
 
+def _meant(word: str, there: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), there, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"
+
+
 def mark_known(results: Results, known: list[Subject]) -> None:
-    """Mark the discrepancies that are known, and list the lines that no longer occur among what was tried."""
+    """Mark the discrepancies that are known. List the lines that no longer occur, and those that match no trial."""
     occurring = set()
     for trial in results.trials:
         if trial.subject in known and trial.discrepancies:
@@ -37,3 +47,4 @@ def mark_known(results: Results, known: list[Subject]) -> None:
                 discrepancy.known = True
     tried = {trial.subject for trial in results.trials}
     results.unmet = [str(subject) for subject in known if subject in tried and subject not in occurring]
+    results.unmatched = [str(subject) for subject in known if subject not in tried]

@@ -19,7 +19,7 @@ import numpy as np
 from oracle import __version__
 from oracle.cases import Subject
 from oracle.layers import LAYERS
-from oracle.results import Environment, Results, Trial
+from oracle.results import ASPECTS, Aspect, Environment, Results, Trial
 from oracle.run.executors import Offers, executor, prepare
 from oracle.run.store import Store
 from oracle.targets.messages import CannotLoad, Limits, Offer
@@ -48,6 +48,8 @@ class Options:
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
     where: Where = field(default_factory=Where)
+    sizes: str = "tiles"
+    required: tuple[Aspect, ...] = ASPECTS
 
     def subjects(self) -> list[Subject]:
         """List what is put on trial, target by target."""
@@ -61,6 +63,7 @@ class Options:
             "dtypes": list(self.dtypes),
             "examples": self.examples,
             "seed": self.seed,
+            "sizes": self.sizes,
             **asdict(self.limits),
             "versions": {"backproof": __version__, "numpy": np.__version__, "jax": jax.__version__},
             "digests": {target: digest for target in self.targets if (digest := _digest(target))},
@@ -94,7 +97,9 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
             untried = [trial for s in missing if (trial := _untried(s, offers[s.target])) is not None]
             left_out = {trial.subject for trial in untried}
             offered = [subject for subject in missing if subject not in left_out]
-            tasks = [Task(s, options.examples, options.seed, options.limits, store.known(s)) for s in offered]
+            tasks = [
+                Task(s, options.examples, options.seed, options.limits, store.known(s), options.sizes) for s in offered
+            ]
             before = time.perf_counter()
             for outcome in chain(map(Outcome, untried), workers.outcomes(tasks)):
                 now = time.perf_counter()
@@ -111,6 +116,7 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
         seconds=round(store.seconds(), 3),
         seed=options.seed,
         options=options.identity() | {"jobs": options.where.jobs, "executor": options.where.executor},
+        required=list(options.required),
         environment=Environment(
             python=platform.python_version(),
             numpy=np.__version__,
@@ -121,18 +127,18 @@ def run(options: Options, store: Store, progress: Progress = lambda trial, done,
         ),
         trials=[finished[subject] for subject in subjects if subject in finished],
         interrupted=interrupted,
-        not_offered=[] if options.layers == tuple(LAYERS) else _not_offered(options.layers, offers),
+        not_offered=[] if options.layers == tuple(LAYERS) else not_offered(options.layers, offers),
     )
 
 
 def _untried(subject: Subject, offer: Offer | CannotLoad) -> Trial | None:
     """Return the trial of a layer that cannot be tried, or None if it can."""
     if isinstance(offer, CannotLoad):
-        return Trial(**subject._asdict(), verdict="not_loaded", note=offer.message)
+        return Trial(**subject._asdict(), verdict="not_loaded", note=offer.message, traceback=offer.traceback or None)
     return None if subject.layer in offer.layers else Trial(**subject._asdict(), verdict="not_implemented")
 
 
-def _not_offered(layers: tuple[str, ...], offers: Offers) -> list[str]:
+def not_offered(layers: tuple[str, ...], offers: Offers) -> list[str]:
     """Say which layers no target offers, and what the user may have meant."""
     sentences = []
     for layer in layers:

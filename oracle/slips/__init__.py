@@ -6,8 +6,10 @@ import functools
 from collections.abc import Iterator
 
 from oracle.layers import LAYERS
-from oracle.slips import block, conv, norm, pool, shape  # noqa: F401 (importing a family puts its slips into the catalogue)
+from oracle.slips import block, conv, norm, pool, shape  # noqa: F401 (a family puts its slips into the catalogue)
+from oracle.slips.blocks import block_slips
 from oracle.slips.general import general_slips
+from oracle.slips.layout import layout_slips
 from oracle.slips.slip import CATALOGUE, Answers, Circumstances, Slip
 
 
@@ -18,12 +20,11 @@ def slips_of(name: str) -> tuple[Slip, ...]:
     return (*(entry.slip for entry in CATALOGUE if entry.applies_to(layer)), *general_slips(layer))
 
 
-def slips_at(at: Circumstances) -> Iterator[tuple[Slip, Answers]]:
-    """Yield each slip of the layer that changes something in this case, with its answers."""
-    for slip in slips_of(at.case.layer):
-        answers = slip.answers(at)
-        if answers:
-            yield slip, answers
+def slips_at(at: Circumstances) -> Iterator[Slip]:
+    """Yield every slip that this case may show: those of the layer, and those that are derived from the case itself."""
+    yield from slips_of(at.case.layer)
+    yield from block_slips(at)
+    yield from layout_slips(at)
 
 
 __all__ = ["CATALOGUE", "Answers", "Circumstances", "Slip", "slips_at", "slips_of"]

@@ -21,6 +21,7 @@ import numpy as np
 
 from oracle.cases import Arrays, Case
 from oracle.layers import LAYERS, Layer
+from oracle.layers.fit import misfit
 from oracle.truth import Floating, Truth, derive, evaluate
 
 Answers = Mapping[str, np.ndarray]
@@ -60,31 +61,37 @@ class Circumstances:
         return tuple(self.truth.pairs)
 
     def elsewhere(
-        self, *, dy: np.ndarray | None = None, given: Answers = NOTHING, options: Mapping[str, Any] | None = None
+        self,
+        *,
+        dy: np.ndarray | None = None,
+        given: Mapping[str, np.ndarray | None] = NOTHING,
+        options: Mapping[str, Any] | None = None,
     ) -> Answers:
         """Return the true answers of another call: other arrays (``given``, by name), another dy, other options.
 
-        Returns nothing if the call is not valid, or if its value has another shape than dy.
+        Returns nothing if the call is not valid, and no gradients if its value has another shape than dy.
         """
         arrays = [given.get(name, x) for name, x in zip(self.layer.arrays, self.arrays, strict=True)]
         shapes = tuple(None if x is None else tuple(x.shape) for x in arrays)
         other = replace(self.case, shapes=shapes, configuration=self.case.configuration | dict(options or {}))
         dy = self.dy if dy is None else dy
+        if misfit(self.layer.signature.arrays, shapes, self.layer.options | other.configuration):
+            return NOTHING
         try:
             derivation = derive(other.layer, other.shapes, other.configuration)
         except (ValueError, TypeError, ZeroDivisionError, IndexError):  # the mathematics does not take this call
             return NOTHING
-        if derivation.value_shape != dy.shape:
-            return NOTHING
+        fits = derivation.value_shape == dy.shape
+        dy = dy if fits else np.zeros(derivation.value_shape)
         numbers = Floating(np.float64)
         inputs = [
             numbers.constant(np.asarray(x, np.float64 if x.dtype.kind not in "iub" else x.dtype))
             for x in (*arrays, dy)
             if x is not None
         ]
-        names = (*derivation.outputs, *("d" + name for name in derivation.gradients))
+        names = (*derivation.outputs, *("d" + name for name in derivation.gradients if fits))
         results = evaluate(derivation.jaxpr, inputs, numbers)
-        return {name: np.asarray(x, np.float64) for name, x in zip(names, results, strict=True)}
+        return {name: np.asarray(x, np.float64) for name, x in zip(names, results, strict=False)}
 
 
 Function = Callable[[Circumstances], Answers]

@@ -15,24 +15,36 @@ class NotAnArray:
     what: str
 
 
-Part = np.ndarray | NotAnArray | None
+@dataclass(frozen=True)
+class Wrapped:
+    """Numbers that came as something else than a NumPy array, named by its type: a lazy proxy, a list, a float."""
+
+    array: np.ndarray
+    what: str
+
+
+Part = np.ndarray | Wrapped | NotAnArray | None
 Parts = tuple[Part, ...]
 
 
 @dataclass
 class Answered:
-    """Value and cotangents, as copies that no later call can change, and what the same calls gave when they were repeated.
+    """Value and cotangents, as copies that no later call can change, and what the other calls of the same question gave.
 
-    What is None was not asked, or the target raised before it was asked.
+    What is None was not asked, or the target raised before it was asked. ``cotangents`` is None also if the pullback is
+    not offered: then ``no_pullback`` is true, and everything is asked that needs no pullback.
     """
 
     value: Parts
-    cotangents: Parts
+    cotangents: Parts | None = None
+    no_pullback: bool = False
     inputs: Parts | None = None  # the arrays and dy, after the calls
-    again: Parts | None = None  # pullback(dy), once more
+    written_beyond: tuple[str | None, ...] = ()  # for each of them: "before the start" or "beyond the end", or None
+    second: tuple[Parts, Parts | None] | None = None  # value and cotangents of a second call, with no call in between
+    again: Parts | None = None  # pullback(dy) of the first call, once more
     scaled: Parts | None = None  # pullback(-2 dy)
-    value_again: Parts | None = None  # the value of a second call of the layer
-    kept: tuple[Parts, Parts] | None = None  # value and cotangents of the first call, after all later calls
+    kept: tuple[Parts, Parts | None] | None = None  # value and cotangents of the first call, after all later calls
+    before: Parts | None = None  # the value for other arrays, from the call before the first one
 
 
 @dataclass(frozen=True)
@@ -54,10 +66,14 @@ class Malformed:
 
 @dataclass(frozen=True)
 class Raised:
-    """The target raised an error, perhaps after it had answered a part."""
+    """The target raised an error, perhaps after it had answered a part.
+
+    ``error`` is one line, ``traceback`` the last lines of the traceback in the target's files.
+    """
 
     error: str
     before: Answered | None = None
+    traceback: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,11 @@ class Lost:
 
 
 Answer = Answered | Accepted | NotOffered | Malformed | Raised | Lost
+
+
+def numbers_of(part: Part) -> np.ndarray | None:
+    """Return the numbers of a part whatever they came in, or None if there are none."""
+    return part.array if isinstance(part, Wrapped) else part if isinstance(part, np.ndarray) else None
 
 
 def one_line(error: BaseException) -> str:

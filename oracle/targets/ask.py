@@ -6,14 +6,16 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax
+import ml_dtypes
 import numpy as np
 
-from oracle.cases import Arrays
+from oracle.cases import Arrays, Memory
+from oracle.cases.guarded import written_beyond
 from oracle.targets.answer import (
     Accepted,
     Answer,
@@ -24,9 +26,11 @@ from oracle.targets.answer import (
     Part,
     Parts,
     Raised,
+    Wrapped,
     one_line,
 )
 from oracle.targets.question import Question
+from oracle.targets.traces import last_lines
 
 LayerFunction = Callable[..., tuple[Any, Callable[[Any], Any]]]
 MOST_BYTES = 2**28
@@ -41,59 +45,106 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class InProcess:
-    """A function ``layer(*arrays, **configuration) -> (value, pullback)``, asked in this process."""
+    """A function ``layer(*arrays, **configuration) -> (value, pullback)``, asked in this process.
+
+    Only in a process that may die do arrays end at a protected page; elsewhere these are contiguous.
+    """
 
     function: LayerFunction
+    expendable: bool = False
 
     def ask(self, question: Question) -> Answer:
         """Ask the function. What it raises is an answer, and the global state that it changes is put back."""
         answered: list[Answered] = []
         try:
-            with _undisturbed(), jax.enable_x64(question.case.dtype == "float64"):
-                return _ask(self.function, question, answered)
-        except NotImplementedError:
-            return NotOffered()
+            with _undisturbed():
+                return _ask(self.function, question, answered, self.expendable)
+        except _NotAPairError:
+            return Malformed("the layer must return (value, pullback)")
+        except NotImplementedError as error:
+            return Raised(one_line(error), answered[0], last_lines(error)) if answered else NotOffered()
         except (Exception, SystemExit) as error:
-            return Raised(one_line(error), answered[0] if answered else None)
+            return Raised(one_line(error), answered[0] if answered else None, last_lines(error))
 
 
-def _ask(function: LayerFunction, question: Question, answered: list[Answered]) -> Answer:
-    """Ask everything in order. What has been answered so far is in the list if the target raises."""
+def _ask(function: LayerFunction, question: Question, answered: list[Answered], expendable: bool) -> Answer:
+    """Ask everything in order. What has been answered so far is in the list if the target raises.
+
+    The layer is called with other arrays first, and then with the question's arrays in the same memory: an answer that is
+    remembered by shape, by address or from the first call shows. It is called with other arrays again before its value is
+    read and before its pullback is called: one buffer for the values of all calls, or one place for what the pullback
+    needs, shows. A second call with no call in between says whether that was the cause.
+    """
     case, dy = question.case, question.dy
+    *memory, memory_of_dy = case.memory if expendable else case.unguarded.memory
 
-    def call() -> tuple[Any, Arrays]:
-        inputs = [None if x is None else case.memory.lay_out(x) for x in question.arrays]
-        return function(*inputs, **case.configuration), inputs
+    def call(inputs: Arrays) -> tuple[Any, Callable[[Any], Any]]:
+        returned = function(*inputs, **case.configuration)
+        if not (isinstance(returned, tuple) and len(returned) == 2 and callable(returned[1])):
+            raise _NotAPairError
+        return returned
 
-    returned, inputs = call()
-    if not _is_pair(returned):
-        return Malformed("the layer must return (value, pullback)")
+    def laid_out(arrays: Arrays) -> Arrays:
+        return [None if x is None else m.lay_out(x) for x, m in zip(arrays, memory, strict=True)]
+
     if dy is None:
+        call(laid_out(question.arrays))
         return Accepted()
-    value, pullback = returned
-    said = _parts(value, tuple)
-    dirty_memory([*question.arrays, dy])
-    given = case.memory.lay_out(dy)
-    cotangents = pullback(given)
-    answer = Answered(said, _parts(cotangents, (tuple, list)))
+    before, inputs = None, laid_out(question.arrays)
+    if question.others is not None:
+        inputs = laid_out(question.others)
+        before = _parts(call(inputs)[0], tuple)
+        filled = zip(inputs, question.arrays, memory, strict=True)
+        inputs = [_refilled(old, x, layout) for old, x, layout in filled]
+    value, pullback = call(inputs)
+    if question.others is not None:
+        call(laid_out(question.others))
+    answer = Answered(_parts(value, tuple), before=before)
     answered.append(answer)
+    dirty_memory([*question.arrays, dy])
+    given = memory_of_dy.lay_out(dy)
+    cotangents = None
+    try:
+        cotangents = pullback(given)
+    except NotImplementedError:
+        answer.no_pullback = True
+    else:
+        answer.cotangents = _parts(cotangents, (tuple, list))
     answer.inputs = _parts((*inputs, given), tuple)
+    answer.written_beyond = tuple(written_beyond(x) for x in (*inputs, given))
     dirty_memory([*question.arrays, dy])
-    answer.again = _parts(pullback(dy.copy()), (tuple, list))
-    if case.values.scalable:
-        twice = np.asarray(dy * dy.dtype.type(-2)).astype(dy.dtype)
-        answer.scaled = _parts(pullback(twice), (tuple, list))
+    second, second_pullback = call(laid_out(question.arrays))
+    read = _parts(second, tuple)
     dirty_memory([*question.arrays, dy])
-    second, _ = call()
-    if not _is_pair(second):
-        return Malformed("the layer must return (value, pullback)")
-    answer.value_again = _parts(second[0], tuple)
-    answer.kept = _parts(value, tuple), _parts(cotangents, (tuple, list))
+    answer.second = (
+        read,
+        None if answer.no_pullback else _parts(second_pullback(memory_of_dy.lay_out(dy)), (tuple, list)),
+    )
+    if question.reshaped is not None:
+        with suppress(Exception, SystemExit):  # only what this does to the other calls is judged
+            call(laid_out(question.reshaped))
+    if not answer.no_pullback:
+        dirty_memory([*question.arrays, dy])
+        answer.again = _parts(pullback(dy.copy()), (tuple, list))
+        if case.values.scalable:
+            twice = np.asarray(dy * dy.dtype.type(-2)).astype(dy.dtype)
+            answer.scaled = _parts(pullback(twice), (tuple, list))
+    answer.kept = _parts(value, tuple), None if answer.no_pullback else _parts(cotangents, (tuple, list))
     return answer
 
 
-def _is_pair(returned: Any) -> bool:
-    return isinstance(returned, tuple) and len(returned) == 2 and callable(returned[1])
+class _NotAPairError(Exception):
+    """The layer did not return a value and a pullback."""
+
+
+def _refilled(old: np.ndarray | None, x: np.ndarray | None, memory: Memory) -> np.ndarray | None:
+    """Write x into the memory of an earlier input; use other memory if the target has made that impossible."""
+    if x is None:
+        return None
+    if old is None or old.shape != x.shape or not old.flags.writeable:
+        return memory.lay_out(x)
+    np.copyto(old, x)
+    return old
 
 
 def _parts(answer: Any, several: Any) -> Parts:
@@ -102,17 +153,32 @@ def _parts(answer: Any, several: Any) -> Parts:
 
 
 def _part(x: Any) -> Part:
-    """Copy an array, so that nothing that happens later changes it."""
+    """Copy the numbers of an array, or of what can be converted to one, so that nothing that happens later changes them."""
     if x is None:
         return None
-    if not (hasattr(x, "dtype") and hasattr(x, "shape")):
-        return NotAnArray(type(x).__name__)
-    array = np.asarray(x)
-    if array.dtype.hasobject:
-        return NotAnArray("array of objects")
-    if array.nbytes > MOST_BYTES:
-        return NotAnArray(f"array of shape {array.shape}")
-    return np.array(array, subok=False)
+    what = type(x).__name__
+    if not (hasattr(x, "__array__") or isinstance(x, (bool, int, float, list))):
+        return NotAnArray(what)
+    try:
+        array = np.asarray(x)
+        if not _real(array.dtype):
+            return NotAnArray("array of objects" if array.dtype.hasobject else f"array of {array.dtype}")
+        if array.nbytes > MOST_BYTES:
+            return NotAnArray(f"array of shape {array.shape}")
+        array = np.array(array, subok=False)
+    except Exception:  # it cannot be converted: a list of lists of several lengths, a tensor that is on another device
+        return NotAnArray(what)
+    return array if isinstance(x, (np.ndarray, np.generic)) else Wrapped(array, what)
+
+
+def _real(dtype: np.dtype) -> bool:
+    """Decide if a dtype holds real numbers. The kind of bfloat16 and its relatives does not say so."""
+    if dtype.kind in "biuf" or dtype.isbuiltin != 2:
+        return dtype.kind in "biuf"
+    try:
+        return bool(ml_dtypes.finfo(dtype))
+    except ValueError:
+        return False
 
 
 def dirty_memory(like: Arrays) -> None:

@@ -28,6 +28,14 @@ def described(device: Any) -> str:
     return f"{device.platform}:{device.id} ({device.device_kind})"
 
 
+def precision_of(*arrays: Any) -> Any:
+    """Return the context in which JAX computes in the precision of the arrays: in float64 only if one of them is.
+
+    Only what is declared to be a JAX program enters it. All other code runs with the settings of its user's process.
+    """
+    return jax.enable_x64(any(x is not None and x.dtype == np.float64 for x in arrays))
+
+
 def compiled(function: LayerFunction, device: Any = None) -> LayerFunction:
     """Compile ``(arrays, dy) -> (value, cotangents)`` once per configuration. Accelerators use full products."""
 
@@ -45,14 +53,14 @@ def compiled(function: LayerFunction, device: Any = None) -> LayerFunction:
 
     @functools.wraps(function)
     def layer(*arrays: np.ndarray | None, **configuration: Any) -> tuple[Any, Callable[[Any], Any]]:
-        present = [None if x is None else _put(x, device) for x in arrays]
         first, whole = program(tuple(configuration.items()))
-        with jax.default_matmul_precision("highest"):
+        with precision_of(*arrays), jax.default_matmul_precision("highest"):
+            present = [None if x is None else _put(x, device) for x in arrays]
             shape = jax.eval_shape(first, present)
             value, _ = whole(present, jnp.zeros(shape.shape, shape.dtype, device=device))
 
         def pullback(dy: np.ndarray) -> Any:
-            with jax.default_matmul_precision("highest"):
+            with precision_of(*arrays), jax.default_matmul_precision("highest"):
                 _, cotangents = whole(present, _put(dy, device))
             return tuple(None if x is None else np.asarray(x) for x in cotangents)
 

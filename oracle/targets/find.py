@@ -17,6 +17,7 @@ from oracle.siblings import import_sibling
 from oracle.targets.answer import one_line
 from oracle.targets.ask import LayerFunction
 from oracle.targets.messages import Offer
+from oracle.targets.traces import last_lines
 
 Place = Callable[[LayerFunction], LayerFunction]
 
@@ -39,7 +40,11 @@ BUILT_IN = {
 
 
 class TargetError(Exception):
-    """A target that cannot be loaded. The message is one line for the user."""
+    """A target that cannot be loaded. The message is one line for the user; the traceback is of the target's files."""
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
 
 
 class Target:
@@ -129,9 +134,11 @@ def _imported(name: str, load: Callable[[], Any]) -> Any:
         raise
     except ModuleNotFoundError as error:
         extra = "; pip install torch" if error.name == "torch" else ""
-        raise TargetError(f"target {name} cannot be imported: no module named {error.name!r}{extra}") from None
+        raise TargetError(
+            f"target {name} cannot be imported: no module named {error.name!r}{extra}", last_lines(error)
+        ) from None
     except (Exception, SystemExit) as error:
-        raise TargetError(f"target {name} cannot be imported: {one_line(error)}") from None
+        raise TargetError(f"target {name} cannot be imported: {one_line(error)}", last_lines(error)) from None
 
 
 def _look_in_working_directory() -> None:

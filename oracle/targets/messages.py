@@ -39,9 +39,10 @@ class Offer:
 
 @dataclass(frozen=True)
 class CannotLoad:
-    """The target cannot be loaded. The message is one line for the user."""
+    """The target cannot be loaded. The message is one line for the user; the traceback is of the target's files."""
 
     message: str
+    traceback: str = ""
 
 
 @dataclass(frozen=True)

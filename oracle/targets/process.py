@@ -45,7 +45,7 @@ class TargetProcess:
         except _ProcessLostError as error:
             raise TargetError(f"target {self.target} cannot be imported: {error.lost.message}") from None
         if isinstance(reply, CannotLoad):
-            raise TargetError(reply.message)
+            raise TargetError(reply.message, reply.traceback)
         assert isinstance(reply, Offer)
         return reply
 

@@ -13,9 +13,13 @@ from oracle.cases import Arrays, Case
 class Question:
     """A case with its arrays and its cotangent. Without dy only this is asked: does the layer accept the arrays?
 
-    The arrays are those of the case, or simpler ones in their place.
+    The arrays are those of the case, or simpler ones in their place. ``others`` are other valid arrays of the same shapes,
+    and ``reshaped`` valid arrays of other shapes: the layer is called with them before the arrays and in between, so that
+    an answer that is remembered from another call shows.
     """
 
     case: Case
     arrays: Arrays
     dy: np.ndarray | None = None
+    others: Arrays | None = None
+    reshaped: Arrays | None = None

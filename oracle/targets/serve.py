@@ -16,6 +16,7 @@ from oracle.targets.ask import InProcess
 from oracle.targets.compiled import described
 from oracle.targets.find import Target, TargetError, resolve
 from oracle.targets.messages import Ask, CannotLoad, Devices, Limits, Offer, WhatDoYouOffer, WhichDevices
+from oracle.targets.traces import last_lines
 
 
 def serve(connection: Connection, name: str, limits: Limits) -> None:
@@ -54,12 +55,14 @@ class _Server:
                     assert self.target is not None
                     function = self.target.layer(layer)
                     assert function is not None
-                    return InProcess(function).ask(question)
+                    return InProcess(function, expendable=True).ask(question)
         except TargetError as error:
-            return CannotLoad(str(error))
+            return CannotLoad(str(error), error.traceback)
         except BaseException as error:  # of whatever class the target has made it
-            text = one_line(error)
-            return Raised(text) if self.target else CannotLoad(f"target {self.name} cannot be imported: {text}")
+            text, lines = one_line(error), last_lines(error)
+            if self.target:
+                return Raised(text, traceback=lines)
+            return CannotLoad(f"target {self.name} cannot be imported: {text}", lines)
 
     def _load(self) -> Offer:
         self.target = resolve(self.name, self.limits.device)

@@ -1,4 +1,4 @@
-"""Search for cases that a layer gets wrong: the edges first, then what Hypothesis draws. What fails is shrunk."""
+"""Search for cases that a layer gets wrong: those of the plan, then what Hypothesis draws. What fails is shrunk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import ceil
 from unittest import mock
 
 import hypothesis
@@ -14,10 +15,13 @@ from hypothesis.database import ExampleDatabase
 from hypothesis.errors import HypothesisException
 from hypothesis.internal.conjecture import engine
 
-from oracle.cases import Case, cases, edge_cases
+from oracle.cases import Case, cases, pool
 from oracle.judge import Fault, Finding, Judgement, judge
 from oracle.layers import LAYERS
 from oracle.targets.ask import Asked
+from oracle.trial.offers import Offers
+from oracle.trial.plan import planned_cases
+from oracle.trial.strength import Strength
 
 MOST_TIMED_OUT = 3
 MOST_CRASHED = 25
@@ -27,16 +31,18 @@ BATCH = 1000  # Hypothesis remembers every example of a search
 class Search:
     """Every case of one layer in one dtype that was tried, and what came of it."""
 
-    def __init__(self, asked: Asked, layer: str, dtype: str) -> None:
-        self.asked, self.layer, self.dtype = asked, layer, dtype
+    def __init__(self, asked: Asked, layer: str, dtype: str, sizes: str = "tiles") -> None:
+        self.asked, self.layer, self.dtype, self.sizes = asked, layer, dtype, sizes
         self.total = Judgement()
-        self.right: set[tuple[int, int]] = set()
+        self.strength, self.offers, self.pullbacks = Strength(layer, dtype), Offers(), Offers()
+        self.right: dict[tuple[int, int], Case] = {}
         self.wrong: dict[Case, list[Finding]] = {}
+        self.refused: list[Case] = []  # in whole, or only the pullback
         self.configurations: set[int] = set()
-        self.examples = self.unsupported = self.crashed = self.timed_out = 0
+        self.judged = self.unsupported = self.crashed = self.timed_out = 0
         self.found: dict[Fault, tuple[Case, Finding]] = {}
         self.failed: set[bytes] = set()
-        self.most_afterwards = 0
+        self.most_refused = self.most_afterwards = 0
         self.left: int | None = None
 
     @property
@@ -46,27 +52,42 @@ class Search:
             return f"stopped after {self.timed_out} cases without an answer in time"
         return f"stopped after the process died {self.crashed} times" if self.crashed >= MOST_CRASHED else None
 
-    def attempt(self, case: Case) -> list[Finding]:
+    @property
+    def lacks(self) -> list[str]:
+        """What the target does not offer, in words."""
+        if self.pullbacks.refused and not self.pullbacks.taken:
+            return [*self.offers.lacks, "the pullback"]
+        return [*self.offers.lacks, *(f"the pullback with {word}" for word in self.pullbacks.lacks)]
+
+    def attempt(self, case: Case, planned: bool = False) -> list[Finding]:
         """Judge a case once. After the first finding, only a bounded number of new cases is judged."""
         key = hash(case.key)
         if case in self.wrong:
             return self.wrong[case]
         if (key, case.seed) in self.right or self.left == 0 or self.stopped:
             return []
+        if not self.offers.may_offer(case) or self.unsupported > self.most_refused:
+            self.refused.append(case)
+            return []
         judgement = judge(self.asked, case)
-        self.examples += 1
         self.configurations.add(key)
         if self.left is not None:
             self.left -= 1
-        self.unsupported += not judgement.offered
-        self.total.checks += judgement.checks
-        self.total.undecided += judgement.undecided
-        if judgement.worst is not None:
-            self.total.compared(*judgement.worst)
+        self.offers.add(case, judgement.offered)
+        self.total.include(judgement)
+        if judgement.offered:
+            self.judged += 1
+            self.pullbacks.add(case, not judgement.no_pullback)
+        else:
+            self.unsupported += 1
+        if judgement.offered and not self.found:
+            self.strength.judged(case, judgement.judged, planned)
+        if judgement.no_pullback or not judgement.offered:
+            self.refused.append(case)
         if judgement.findings:
             self.wrong[case] = judgement.findings
         else:
-            self.right.add((key, case.seed))
+            self.right[key, case.seed] = case
         for finding in judgement.findings:
             self._remember(case, finding)
         return judgement.findings
@@ -81,28 +102,49 @@ class Search:
             self.left = self.most_afterwards
 
     def run(self, examples: int, seed: int, until_found: bool = False, known: Iterable[bytes] = ()) -> None:
-        """Try what failed the last time, then the edges, then what Hypothesis draws, and shrink what fails.
+        """Try what failed the last time, then what is planned, then what Hypothesis draws, and shrink what fails.
 
         Each fault is shrunk on its own. With ``until_found`` the first finding ends the search, unshrunk.
         """
-        self.most_afterwards = 3 * examples + 300
+        self.most_refused, self.most_afterwards = examples, 3 * examples + 300
         remembered = _Remembered(known)
         if known:
             self._draw(examples, f"{seed}", (Phase.reuse,), remembered)
-        edges = edge_cases(LAYERS[self.layer], self.dtype)[:examples]
-        for case in edges:
-            self.attempt(case)
+        planned = planned_cases(self.layer, self.dtype, self.sizes)
+        for case in planned:
+            if self.judged < examples:
+                self.attempt(case, planned=True)
             if until_found and self.found:
                 return
+        self._plan_again(examples)
         phases = (Phase.generate,) if until_found else (Phase.generate, Phase.shrink)
-        for batch, start in enumerate(range(0, examples - len(edges), BATCH)):
-            if not (until_found and self.found) and not self.stopped:
-                count = min(BATCH, examples - len(edges) - start)
-                self._draw(count, f"{seed} {self.layer} {self.dtype} {batch or ''}".rstrip(), phases, remembered)
-        for fault in [f for f, (case, _) in self.found.items() if case in edges and not until_found]:
+        for batch in range(ceil(2 * examples / BATCH) + 2):
+            count, before = min(BATCH, examples - self.judged), self.judged
+            if count <= 0 or (until_found and self.found) or self.stopped:
+                break
+            self._draw(count, f"{seed} {self.layer} {self.dtype} {batch or ''}".rstrip(), phases, remembered)
+            if self.judged == before:
+                break
+        for fault in [f for f, (case, _) in self.found.items() if case in planned and not until_found]:
             seeded = f"{seed} {self.layer} {self.dtype} {tuple(fault)}"
             self._draw(4 * examples, seeded, phases, remembered, only=fault)
         self.failed = remembered.values
+
+    def _plan_again(self, examples: int) -> None:
+        """Exclude what only refused cases would have excluded, by other cases that the target may offer.
+
+        A slip that no such case excludes does not apply to what the target offers.
+        """
+        missing = {slip for case in self.refused for slip in self.strength.would_exclude(case)}
+        if not missing or self.found:
+            return
+        for case in pool(LAYERS[self.layer], self.dtype, self.sizes):
+            open_ = missing & self.strength.open
+            if not open_ or self.judged >= examples:
+                break
+            if self.offers.may_offer(case) and self.strength.would_exclude(case) & open_:
+                self.attempt(case)
+        self.strength.open -= missing
 
     def _draw(
         self,
@@ -129,6 +171,8 @@ class Search:
         @hypothesis.seed(zlib.crc32(seeded.encode()))  # below settings it would take the database away
         @given(cases(LAYERS[self.layer], self.dtype))
         def conforms(case: Case) -> None:
+            if not self.offers.may_offer(case):
+                hypothesis.reject()
             findings = self.attempt(case)
             if findings and (only is None or any(f.fault == only for f in findings)):
                 raise _failure(findings[0].fault if only is None else only)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import jax
 
 from oracle.cases import Subject
+from oracle.explain.diagnose import diagnose
 from oracle.explain.explained import explained, explained_refusal, identity
-from oracle.judge import Finding, Refusals, judge_refusals
-from oracle.results import Discrepancy, Trial, Worst, worst_verdict
+from oracle.judge import Finding, Refusals, aspect_of, judge_refusals
+from oracle.results import ASPECTS, Aspect, Discrepancy, Strength, Trial, Verdict, Worst, worst_verdict
 from oracle.targets.ask import Asked
 from oracle.targets.find import BUILT_IN
 from oracle.targets.messages import Limits
@@ -19,6 +20,7 @@ from oracle.targets.process import Isolated, TargetProcess
 from oracle.trial.search import Search
 
 MOST_DISCREPANCIES = 5
+SIZES = ("small", "tiles", "large")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Task:
     seed: int
     limits: Limits = field(default_factory=Limits)
     known: tuple[bytes, ...] = ()
+    sizes: str = "tiles"
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def perform(task: Task) -> Outcome:
     process = _process_of(task.subject.target, task.limits)
     try:
         process.offer()  # starts the process, also if it has died since the last trial
-        return put_on_trial(task.subject, Isolated(process, task.subject.layer), task.examples, task.seed, task.known)
+        layer = Isolated(process, task.subject.layer)
+        return put_on_trial(task.subject, layer, task.examples, task.seed, task.known, task.sizes)
     finally:
         jax.clear_caches()  # what was traced for this layer is of no use for the next
         if task.subject.target not in BUILT_IN:
@@ -61,36 +65,70 @@ def _process_of(target: str, limits: Limits) -> TargetProcess:
     return TargetProcess(target, limits)
 
 
-def put_on_trial(subject: Subject, layer: Asked, examples: int, seed: int, known: tuple[bytes, ...] = ()) -> Outcome:
+def put_on_trial(
+    subject: Subject, layer: Asked, examples: int, seed: int, known: tuple[bytes, ...] = (), sizes: str = "tiles"
+) -> Outcome:
     """Put one layer on trial in one dtype. The subject says what it is called in the results."""
     began = time.perf_counter()
-    search = Search(layer, subject.layer, subject.dtype)
+    search = Search(layer, subject.layer, subject.dtype, sizes)
     search.run(examples, seed, known=known)
     discrepancies = [
-        explained(subject, layer, case, finding)
+        explained(subject, layer, case, finding, _aspect(search, finding), _diagnosis(layer, search, finding))
         for case, finding in sorted(search.found.values(), key=lambda found: found[0].size)
     ]
-    nothing_offered = search.unsupported == search.examples
     refusals = Refusals()
-    if not nothing_offered and not search.stopped:
+    if search.judged and not search.stopped:
         refusals = judge_refusals(layer, subject.layer, subject.dtype)
     discrepancies += [explained_refusal(subject, refusal, finding) for refusal, finding in refusals.accepted]
-    verdict = worst_verdict([d.verdict for d in discrepancies] or ["conforms"])
     worst = search.total.worst
     trial = Trial(
         **subject._asdict(),
-        verdict="not_implemented" if nothing_offered and not discrepancies else verdict,
-        examples=search.examples,
+        verdict=_verdict(search, discrepancies),
+        examples=search.judged + search.unsupported,
+        judged=search.judged,
         configurations=len(search.configurations),
         checks=search.total.checks + refusals.checks,
         seconds=round(time.perf_counter() - began, 3),
         unsupported=search.unsupported,
         undecided=search.total.undecided,
         worst=None if worst is None else Worst(output=worst[0], error_over_bound=worst[1]),
+        lacks=search.lacks,
+        strength=_strength(search),
         discrepancies=discrepancies[:MOST_DISCREPANCIES],
         note=search.stopped,
     )
     return Outcome(trial, tuple(sorted(search.failed)))
+
+
+def _aspect(search: Search, finding: Finding) -> Aspect:
+    """Return the first aspect in which a fault has shown, in whichever case."""
+    shown = {
+        aspect_of(f.fault, case) for case, found in search.wrong.items() for f in found if f.fault == finding.fault
+    }
+    return min(shown, key=ASPECTS.index)
+
+
+def _verdict(search: Search, discrepancies: list[Discrepancy]) -> Verdict:
+    if discrepancies:
+        return worst_verdict([d.verdict for d in discrepancies])
+    if not search.judged:
+        return "not_implemented"
+    return "unproven" if search.strength.open else "conforms"
+
+
+def _diagnosis(layer: Asked, search: Search, finding: Finding) -> str | None:
+    failing = [(case, f) for case, findings in search.wrong.items() for f in findings if f.fault == finding.fault]
+    return diagnose(layer, finding.fault, failing, list(search.right.values()))
+
+
+def _strength(search: Search) -> Strength:
+    strength = search.strength
+    return Strength(
+        slips=len(strength.excluded) + len(strength.open),
+        excluded=len(strength.excluded),
+        open=sorted(strength.open),
+        equivalent=len(strength.equivalent),
+    )
 
 
 def lost(task: Task, message: str) -> Outcome:
@@ -101,6 +139,7 @@ def lost(task: Task, message: str) -> Outcome:
     discrepancy = Discrepancy(
         id=identity(subject, fault),
         **fault._asdict(),
+        aspect="mathematics",
         message=message,
         configuration={},
         arrays={},

@@ -20,13 +20,15 @@ class Truth:
     """Outputs and gradients as pairs of value and bound, and how many comparisons were undecided.
 
     A gradient is named after its array: dx for x. ``gradients`` has the names of the gradients, ``outputs`` those of the
-    outputs, of which only the first is differentiable.
+    outputs, of which only the first is differentiable. ``may_overflow`` says whether anything on the way to them may leave
+    the range of the dtype; then infinity less infinity is NaN.
     """
 
     pairs: dict[str, Pair]
     outputs: tuple[str, ...]
     gradients: tuple[str, ...]
     undecided: int
+    may_overflow: bool = True
 
 
 class Drawn(NamedTuple):
@@ -37,9 +39,16 @@ class Drawn(NamedTuple):
     truth: Truth
 
 
-@functools.lru_cache(maxsize=512)
 def drawn(case: Case) -> Drawn:
-    """Draw the arrays and the cotangent of a case, and compute their truth. It is the same for every target."""
+    """Draw the arrays and the cotangent of a case, and compute their truth.
+
+    It is the same for every target and in every memory layout.
+    """
+    return _drawn(case.contiguous)
+
+
+@functools.lru_cache(maxsize=512)
+def _drawn(case: Case) -> Drawn:
     arrays = case.arrays()
     dy = case.cotangent(derive(case.layer, case.shapes, case.configuration).value_shape)
     return Drawn(arrays, dy, truth_of(case, arrays, dy))
@@ -55,4 +64,4 @@ def truth_of(case: Case, arrays: Arrays, dy: np.ndarray) -> Truth:
     # The truth is rounded too: to float64, or to extended precision if the target computes in float64.
     own = float(np.finfo(numbers.values.dtype).eps) / numbers.precision.unit_roundoff
     pairs = {name: Pair(x.value, x.error * (1 + own)) for name, x in zip(names, results, strict=True)}
-    return Truth(pairs, derivation.outputs, names[len(derivation.outputs) :], numbers.undecided)
+    return Truth(pairs, derivation.outputs, names[len(derivation.outputs) :], numbers.undecided, numbers.may_overflow)

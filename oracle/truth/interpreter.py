@@ -40,7 +40,10 @@ def _run(closed: Any, arguments: list[Any], numbers: Numbers) -> list[Any]:
     def read(atom: Any) -> Any:
         return numbers.constant(np.asarray(atom.val)) if isinstance(atom, Literal) else values[atom]
 
-    for equation in jaxpr.eqns:
+    names = [[atom for atom in equation.invars if not isinstance(atom, Literal)] for equation in jaxpr.eqns]
+    last_use = {atom: i for i, atoms in enumerate(names) for atom in atoms}
+    last_use |= {atom: len(names) for atom in jaxpr.outvars if not isinstance(atom, Literal)}
+    for i, equation in enumerate(jaxpr.eqns):
         operands = [read(atom) for atom in equation.invars]
         primitive = primitive_of(equation)
         if primitive is not None:
@@ -50,6 +53,9 @@ def _run(closed: Any, arguments: list[Any], numbers: Numbers) -> list[Any]:
         else:
             raise Uninterpretable(f"the interpreter has no primitive {equation.primitive.name!r}")
         values.update(zip(equation.outvars, results, strict=True))
+        for atom in names[i]:
+            if last_use[atom] == i:
+                values.pop(atom, None)  # large arrays need the memory
     return [read(atom) for atom in jaxpr.outvars]
 
 

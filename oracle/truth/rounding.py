@@ -86,6 +86,7 @@ class Rounding:
     def __init__(self, precision: Precision, integers_exact: bool = True) -> None:
         self.precision, self.integers_exact = precision, integers_exact
         self.undecided = 0
+        self.may_overflow = False  # whether a value with its error has left the range of the dtype
 
     def rounded(self, value: np.ndarray, operations: int = 1) -> np.ndarray:
         """Return what rounding a result may cost, after one operation or several."""
@@ -121,8 +122,11 @@ class Rounding:
             numbers = [x for x in operands if x.value.dtype.kind == "f"]
             overflowed = any(np.isinf(x.error).any() for x in numbers)
             overflowed |= all(np.isfinite(x.value).all() for x in numbers)
+            self.may_overflow |= bool(overflowed)
             error = np.where(finite, np.where(np.isnan(error), np.inf, error), np.inf if overflowed else 0.0)
-        return np.where(finite & (np.abs(value) + error > self.precision.largest), np.inf, error)
+        outside = finite & (np.abs(value) + error > self.precision.largest)
+        self.may_overflow |= bool((outside & np.isfinite(error)).any())
+        return np.where(outside, np.inf, error)
 
 
 def whole(x: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 
 from oracle.cases import Case
 from oracle.targets import messages
-from oracle.targets.answer import Accepted, Answer, Answered, Lost, Malformed, NotAnArray, NotOffered, Raised
+from oracle.targets.answer import Accepted, Answer, Answered, Lost, Malformed, NotAnArray, NotOffered, Raised, Wrapped
 from oracle.targets.ask import InProcess
 from oracle.targets.find import resolve
 from oracle.targets.messages import Ask, CannotLoad, Devices, Limits, Offer, WhatDoYouOffer, WhichDevices
@@ -132,7 +132,8 @@ def test_value_and_cotangents(memory, target):
         (answer.cotangents, DY * y * (1 - y)),
         (answer.again, DY * y * (1 - y)),
         (answer.scaled, -2 * DY * y * (1 - y)),
-        (answer.value_again, y),
+        (answer.second[0], y),
+        (answer.second[1], DY * y * (1 - y)),
         (answer.kept[0], y),
         (answer.kept[1], DY * y * (1 - y)),
     ):
@@ -143,7 +144,7 @@ def test_value_and_cotangents(memory, target):
 
 def test_what_is_not_an_array_is_named_by_its_type(target):
     answer = asked_both(target, question("batch_norm"))
-    assert plain(answer.value) == plain((X, None, NotAnArray("list")))
+    assert plain(answer.value) == plain((X, None, Wrapped(np.array([1.0]), "list")))
     first, second, third = answer.cotangents
     assert (plain(first), third) == (plain(DY), None)
     assert isinstance(second, NotAnArray) and "object" in second.what
@@ -155,7 +156,11 @@ def test_without_dy_only_acceptance_is_asked(target):
 
 
 def test_raised_at_once(target):
-    assert asked_both(target, question("tanh")) == Raised("ArithmeticError: no such luck", None)
+    answer = asked_both(target, question("tanh"))
+    assert (answer.error, answer.before) == ("ArithmeticError: no such luck", None)
+    where, source, error, _ = answer.traceback.splitlines()
+    assert "mine.py" in where and "in tanh" in where
+    assert "raise ArithmeticError" in source and error == "ArithmeticError: no such luck"
 
 
 def test_raised_keeps_what_was_answered_before(target):
@@ -163,20 +168,28 @@ def test_raised_keeps_what_was_answered_before(target):
     assert isinstance(answer, Raised) and "KeyError" in answer.error and "residual" in answer.error
     before = answer.before
     assert plain((before.value, before.cotangents, before.inputs)) == plain(((X,), (3 * DY,), (X, DY)))
-    assert (before.again, before.scaled, before.value_again, before.kept) == (None, None, None, None)
+    assert plain(before.second) == plain(((X,), (3 * DY,)))
+    assert (before.again, before.scaled, before.kept) == (None, None, None)
 
 
-def test_raised_in_the_second_call_keeps_more(target):
+def test_raised_in_the_second_call_keeps_the_first(target):
     answer = asked_both(target, question("relu"))
     assert isinstance(answer, Raised) and "SystemExit" in answer.error
     before = answer.before
-    assert plain((before.again, before.scaled)) == plain(((DY,), (-2 * DY,)))
-    assert (before.value_again, before.kept) == (None, None)
+    assert plain((before.value, before.cotangents)) == plain(((X,), (DY,)))
+    assert (before.second, before.again, before.kept) == (None, None, None)
 
 
-@pytest.mark.parametrize("layer", ["softplus", "gelu"], ids=["at once", "in the pullback"])
-def test_not_offered(layer, target):
-    assert asked_both(target, question(layer)) == NotOffered()
+def test_not_offered(target):
+    assert asked_both(target, question("softplus")) == NotOffered()
+
+
+def test_a_pullback_that_is_not_offered_leaves_the_value(target):
+    answer = asked_both(target, question("gelu"))
+    assert isinstance(answer, Answered) and answer.no_pullback
+    assert plain(answer.value) == plain(answer.second[0]) == plain((X,))
+    assert (answer.cotangents, answer.again, answer.scaled) == (None, None, None)
+    assert (answer.second[1], answer.kept[1]) == (None, None)
 
 
 def test_malformed(target):
@@ -203,21 +216,22 @@ def test_no_answer_in_time_is_lost(target):
 
 # -- the pipe ---------------------------------------------------------------------------------------------------------
 
-ANSWERED = Answered((X, None, NotAnArray("list")), (DY,), (X, DY), (DY,), None, (X,), ((X,), (DY,)))
+ANSWERED = Answered((X, None, NotAnArray("str")), (DY,), False, (X, DY), ((Wrapped(X, "list"),), None), (DY,))
 SAID = [
     Ask("sigmoid", question("sigmoid")),
     Ask("sigmoid", Question(Case("sigmoid", "float32", (None,), {"axis": (0, 1)}, "infinite", "strided", 3), [None])),
+    Ask("sigmoid", Question(question("sigmoid").case, [X], DY, others=[DY], reshaped=[X[:, :1]])),
     Limits(1.5, 64, "cpu:1"),
     WhatDoYouOffer(),
     Offer(("relu", "tanh"), "cpu:0 (cpu)"),
-    CannotLoad("no such file"),
+    CannotLoad("no such file", "File mine.py, line 3"),
     WhichDevices(),
     Devices(("cpu:0 (cpu)",)),
     ANSWERED,
     Accepted(),
     NotOffered(),
     Malformed("no pair"),
-    Raised("ValueError", ANSWERED),
+    Raised("ValueError", ANSWERED, "File mine.py, line 3"),
     Lost("crashed", "exit code 4"),
 ]
 

@@ -73,7 +73,7 @@ def test_impl_conforms_and_results_follow_the_schema(tmp_path, command):
     schema = json.loads(command("schema", cwd=tmp_path).stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(results, schema)
-    assert (results["schema"], results["seed"]) == (2, 0)
+    assert (results["schema"], results["seed"]) == (3, 0)
     assert [t["layer"] for t in results["trials"]] == ["relu", "linear"]
     assert all(t["verdict"] == "conforms" and t["configurations"] > 20 for t in results["trials"])
     page = (tmp_path / "deep/er/index.html").read_text()
@@ -119,8 +119,78 @@ def test_the_same_run_again_gives_the_same_and_what_is_expected_does_not_count(w
     assert first == second
     (row,) = (line for line in result.stdout.splitlines() if line.split()[:2] == ["mine.py", "linear"])
     assert "gradient of dw (expected)" in row
+    assert "everything conforms" in result.stdout
     (unmet,) = (line for line in result.stdout.splitlines() if "no longer" in line)
     assert unmet.endswith("mine.py relu float32")
+
+
+def test_an_expected_line_that_matches_no_trial_is_said(tmp_path, command):
+    (tmp_path / "known").write_text("impl relu float32\nimpl tanh float32\nmine.py relu float64\n")
+    quick = ("--layers", "relu", "--dtype", "float32", "--examples", "3", "--jobs", "1")
+    result = command("run", *quick, "--expect", "known", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    said = [line for line in result.stdout.splitlines() if "has no such trial" in line]
+    assert [line.partition(": ")[2] for line in said] == ["impl tanh float32", "mine.py relu float64"]
+    results = json.loads((tmp_path / "backproof-report/results.json").read_text())
+    assert (results["unmet"], len(results["unmatched"])) == (["impl relu float32"], 2)
+
+
+def test_the_summary_says_what_was_not_tried(tmp_path, command):
+    quick = ("--layers", "relu", "--dtype", "float32,bfloat16", "--examples", "3", "--jobs", "1", "--sizes", "small")
+    result = command("run", *quick, cwd=tmp_path)
+    (said,) = (line for line in result.stdout.splitlines() if line.startswith("not tried: "))
+    for fact in ("dtypes: float16, float64", "axes as long as a tile", "anything but the CPU", "45 layers"):
+        assert fact in said
+    page = (tmp_path / "backproof-report/index.html").read_text()
+    assert "Not tried: dtypes: float16, float64" in page and "conv2d, " in page
+
+
+ACCEPTS = """
+import numpy as np
+from impl import functional as F
+
+def max_pool2d(x, **configuration):
+    try:
+        return F.max_pool2d.vjp(x, **configuration)
+    except (ValueError, TypeError):
+        return np.zeros(1), lambda dy: (np.zeros_like(x),)
+"""
+
+
+def test_what_is_required_chooses_what_counts(tmp_path, command):
+    """A right layer that accepts a kernel larger than the image: only its contract is broken."""
+    (tmp_path / "mine.py").write_text(ACCEPTS)
+    quick = (
+        "run",
+        "--target",
+        "mine.py",
+        "--layers",
+        "max_pool2d",
+        "--examples",
+        "30",
+        "--jobs",
+        "1",
+        "--junit",
+        "j.xml",
+    )
+    result = command(*quick, cwd=tmp_path)
+    assert result.returncode == 1 and "everything conforms" not in result.stdout
+    words = " ".join(result.stdout.split())
+    assert "mathematics right, accuracy right, edges right, contract: accepts what it must refuse" in words
+    assert "float32, float64, backproof replay" in words
+    (failure,) = ElementTree.parse(tmp_path / "j.xml").getroot().iter("failure")
+    assert failure.get("type") == "contract" and "accepted what it must refuse" in failure.text
+    result = command(*quick, "--require", "edges,mathematics", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert "everything conforms in what was required: mathematics, edges" in result.stdout
+    assert not list(ElementTree.parse(tmp_path / "j.xml").getroot().iter("failure"))
+    page = (tmp_path / "backproof-report/index.html").read_text()
+    assert "(not required)" in page and "Only this was required:" in page
+    stored = json.loads((tmp_path / "backproof-report/results.json").read_text())
+    assert stored["required"] == ["mathematics", "edges"]
+    marks = {"mathematics": "conforms", "accuracy": "conforms", "edges": "conforms", "contract": "error"}
+    assert all(trial["aspects"] == marks for trial in stored["trials"])
+    assert command(*quick, "--require", "contract", cwd=tmp_path).returncode == 1
 
 
 def test_attribute_of_a_file_as_a_target(wrong, tmp_path, command):
@@ -171,6 +241,11 @@ def test_layers_lists_all(tmp_path, command):
         (["--json", "file/x.json"], ["file", "written"]),
         (["--expect", "missing"], ["missing", "read"]),
         (["--expect", "bad"], ["bad", "line 1", "impl relu"]),
+        (["--expect", "another layer"], ["line 2", "ReLU", "did you mean relu"]),
+        (["--expect", "another dtype"], ["line 1", "int8", "float16, bfloat16, float32, float64"]),
+        (["--sizes", "huge"], ["--sizes", "small, tiles or large", "huge"]),
+        (["--require", "mathematics,style"], ["--require", "style", "mathematics, accuracy, edges, contract"]),
+        (["--require", ","], ["--require", "mathematics"]),
         (["--no-such-option"], ["--no-such-option"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -178,6 +253,8 @@ def test_layers_lists_all(tmp_path, command):
 def test_bad_input_of_run(arguments, words, tmp_path, command):
     (tmp_path / "file").write_text("")
     (tmp_path / "bad").write_text("impl relu\n")
+    (tmp_path / "another layer").write_text("impl relu float32\nimpl ReLU float32\n")
+    (tmp_path / "another dtype").write_text("impl relu int8\n")
     one_line(command("run", *arguments, cwd=tmp_path), *words)
     assert not list(tmp_path.glob("**/results.json"))
 
@@ -215,7 +292,7 @@ def test_a_refusal_is_one_line_of_the_command_itself(tmp_path):
         ("{", ["JSON", "line 1"]),
         ("{}", ["backproof"]),
         (b"\xff\xfe", ["UTF-8"]),
-        ('{"schema": 1}', ["schema 1", "schema 2"]),
+        ('{"schema": 2}', ["schema 2", "schema 3"]),
     ],
 )
 def test_bad_input_of_report(content, words, tmp_path, command):
@@ -246,7 +323,7 @@ def test_junit_and_the_summary_of_github(wrong):
     counts = [suite.get(name) for name in ("name", "tests", "failures", "skipped")]
     assert counts == ["mine.py", "2", "1", "1"]
     (failure,) = suite.iter("failure")
-    assert failure.get("type") == "wrong" and "dw is twice what it should be" in failure.text
+    assert failure.get("type") == "mathematics" and "dw is twice what it should be" in failure.text
     summary = (where / "summary.md").read_text()
     assert "1 discrepancy." in summary
     assert "| `mine.py` | `linear` | wrong |" in summary and "| `mine.py` | `relu` | not implemented |" in summary

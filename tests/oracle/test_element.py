@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from oracle.judge import element
-from oracle.judge.element import CLASSES, Elements, error_over_bound
+from oracle.judge.element import CLASSES, Elements, compare, error_over_bound
 from oracle.truth import Pair, Precision
+from oracle.truth.rounding import Terms
 
 FLOAT32 = Precision.of(np.float32)
 TINY = FLOAT32.smallest_normal
@@ -36,15 +37,33 @@ class Example(NamedTuple):
 PADDED = {"nan_may_spread": True, "finite_input": False}
 INFINITIES = {"only_infinities": True, "finite_input": False}
 GRADIENT = {"gradient": True}
+IN_RANGE = {"may_overflow": False}
+AT_NAN = {"gradient": True, "finite_input": False, "nan_input": np.array([True])}
 
 # Every example belongs to the class that it stands under and, as far as it fits others, to none before it.
 EXAMPLES = {
+    "NaN out of numbers": [
+        Example(NAN, 3, INF, INF, IN_RANGE),
+        Example(NAN, 0, INF, INF, IN_RANGE | GRADIENT),
+        Example(NAN, 3, 1e-6, INF, IN_RANGE),
+        Example(NAN, TINY / 2, INF, INF, IN_RANGE),
+    ],
     "bound infinite": [
+        Example(7, 3, INF, 0, IN_RANGE),
+        Example(INF, 3, INF, 0, IN_RANGE),
+        Example(NAN, INF, INF, 0, IN_RANGE),
+        Example(NAN, 3, INF, 0, IN_RANGE | {"finite_input": False}),
         Example(NAN, 3, INF, 0),
         Example(-INF, INF, INF, 0),
         Example(1, NAN, INF, 0),
         Example(NAN, TINY / 2, INF, 0),
         Example(NAN, 3, INF, 0, PADDED),
+    ],
+    "gradient at NaN": [
+        Example(NAN, 0, 0, 0, AT_NAN),
+        Example(NAN, 3, 1e-6, 0, AT_NAN),
+        Example(NAN, TINY / 2, 0, 0, AT_NAN),
+        Example(NAN, 3, 1e-6, 0, AT_NAN | PADDED),
     ],
     "padded zero times infinity": [
         Example(NAN, 3, 1e-6, 0, PADDED),
@@ -62,6 +81,9 @@ EXAMPLES = {
     ],
     "finite and bounded": [
         Example(1.25, 1, 0.5, 0.5),
+        Example(2, 1, 0.5, 2, AT_NAN),  # wrong, and not NaN
+        Example(NAN, 1, 0.5, INF, AT_NAN | {"nan_input": np.array([False])}),  # the NaN is at another place
+        Example(NAN, 1, 0.5, INF, AT_NAN | {"gradient": False}),
         Example(2, 1, 0.5, 2),
         Example(1, 1, 0, 0),
         Example(1.5, 1, 0, INF),
@@ -139,3 +161,29 @@ def test_each_element_of_an_array_is_of_its_own_class():
 def test_an_empty_array_has_no_error():
     empty = np.zeros((0, 3))
     assert error_over_bound(Elements(empty, Pair(empty, empty), FLOAT32)).shape == (0, 3)
+
+
+def test_what_has_no_bound_is_not_judged():
+    pair = Pair(np.array([3.0, 1, 1, NAN]), np.array([INF, 0.5, 0.5, 0]))
+    got = np.array([7, 1, NAN, 5])
+    gradient = Elements(got, pair, FLOAT32, gradient=True, finite_input=False, nan_input=np.isnan(got))
+    assert compare(gradient).judged.tolist() == [False, True, False, False]
+    assert compare(Elements(got, pair, FLOAT32)).judged.tolist() == [False, True, True, True]
+
+
+def test_the_scale_of_an_element_is_its_own():
+    """It is the size of the element, of its terms, or of what its bound shows to have been cancelled."""
+    tiny_beside_large = Pair(np.array([1e-8, 4.0]), np.array([1e-15, 4e-7]))
+    assert scale(tiny_beside_large) == pytest.approx([1e-8, 4])
+    cancelled = Pair(np.array([1e-8, 4.0, 0.0]), np.array([3e-7, 4e-7, 2e-7]))
+    assert scale(cancelled) == pytest.approx([3, 4, 2])
+    one_almost_exact = Pair(np.array([1.0] * 5), np.array([1e-38] + 4 * [4e-7]))
+    assert scale(one_almost_exact) == pytest.approx([1] * 5)
+    one_sum = Pair(np.array([0.0]), np.array([1e-6]), Terms(np.array([3.0]), np.array([12.0]), np.array([0.0])))
+    assert scale(one_sum) == pytest.approx([12])
+    exact = Pair(np.array([0.0, 5, NAN, 2]), np.array([0, 0, 0, INF]))
+    assert scale(exact)[[0, 1, 3]] == pytest.approx([0, 5, 2])
+
+
+def scale(pair):
+    return Elements(np.zeros(pair.value.shape), pair, FLOAT32).scale

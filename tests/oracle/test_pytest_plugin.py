@@ -63,10 +63,67 @@ def test_layers_are_items(spread, where):
 def test_some_layers_and_some_dtypes(where):
     arguments = ("--backproof-layers", "relu,conv2d", "--backproof-dtype", "float16", "-k", "backproof", "-v")
     result = run("--backproof-target", "mine.py", *arguments, cwd=where)
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.returncode == 1, result.stdout + result.stderr
     assert "backproof::mine.py::relu[float16] PASSED" in result.stdout
-    assert "backproof::mine.py::conv2d[float16] SKIPPED" in result.stdout
-    assert "1 passed, 1 skipped, 1 deselected" in result.stdout
+    assert "backproof::mine.py::conv2d[float16] FAILED" in result.stdout  # it was named, so it has to be there
+    assert "mine.py offers no conv2d" in result.stdout
+    assert "1 failed, 1 passed, 1 deselected" in result.stdout
+
+
+REFUSES_NOTHING = """
+import numpy as np
+from impl import functional as F
+
+def max_pool2d(x, **configuration):
+    try:
+        return F.max_pool2d.vjp(x, **configuration)
+    except (ValueError, TypeError):
+        return np.zeros(1), lambda dy: (np.zeros_like(x),)
+
+def relu(x):
+    raise NotImplementedError
+"""
+
+
+def test_what_is_required_and_what_is_never_offered(where):
+    (where / "mine.py").write_text(REFUSES_NOTHING)
+    only = ("--backproof-target", "mine.py", "--backproof-dtype", "float32", "-k", "backproof", "-rs")
+    result = run(*only, cwd=where)
+    assert "1 failed, 1 skipped" in result.stdout and "accepted what it must refuse" in result.stdout
+    assert "relu of mine.py raised NotImplementedError in every case" in result.stdout
+    required = ("--backproof-require", "mathematics,accuracy,edges", "--backproof-layers", "max_pool2d,relu")
+    result = run(*only, *required, cwd=where)
+    assert "1 failed, 1 passed" in result.stdout  # relu was named
+
+
+UNPROVEN = """
+import oracle.trial.trial as module
+from oracle.results import Strength, Trial
+
+def perform(task):
+    strength = Strength(slips=9, excluded=8, open=["the tail beyond a multiple of 128 is left out"])
+    return module.Outcome(Trial(**task.subject._asdict(), verdict="unproven", examples=3, strength=strength))
+
+module.perform = perform
+"""
+
+
+def test_an_unproven_layer_fails_with_the_slips_that_are_open(where):
+    (where / "conftest.py").write_text(UNPROVEN)
+    options = (
+        "--backproof-layers",
+        "relu",
+        "--backproof-dtype",
+        "float32",
+        "--backproof-require",
+        "edges",
+        "-k",
+        "backproof",
+    )
+    result = run("--backproof-target", "mine.py", *options, cwd=where)
+    assert result.returncode == 1
+    assert "relu of mine.py in float32 is unproven" in result.stdout
+    assert "would not have shown 1 known slip: the tail beyond a multiple of 128 is left out" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -75,6 +132,8 @@ def test_some_layers_and_some_dtypes(where):
         (["--backproof-target", "nowhere.py"], "nowhere.py"),
         (["--backproof-target", "mine.py", "--backproof-layers", "conv9d"], "conv9d"),
         (["--backproof-target", "mine.py", "--backproof-dtype", "int8"], "int8"),
+        (["--backproof-target", "mine.py", "--backproof-sizes", "huge"], "huge"),
+        (["--backproof-target", "mine.py", "--backproof-require", "style"], "style"),
         (["--backproof-target", "mine.py", "--backproof-examples", "0"], "at least 1 example"),
     ],
 )

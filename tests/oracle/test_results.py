@@ -29,6 +29,7 @@ def discrepancy(**different):
     given = {
         "id": "0badcafe",
         "verdict": "wrong",
+        "aspect": "mathematics",
         "check": "gradient",
         "output": "dx",
         "message": "dx[0] is 2; expected 1",
@@ -123,7 +124,7 @@ def test_results_follow_their_schema(tmp_path):
     through_json(tmp_path, discrepancy())
     stored = json.loads((tmp_path / "results.json").read_text())
     jsonschema.validate(stored, schema())
-    for wrong in ({"memory": "upside down"}, {"values": "odd"}, {"verdict": "fine"}, {"more": 1}):
+    for wrong in ({"memory": "upside down"}, {"values": "odd"}, {"verdict": "fine"}, {"aspect": "style"}, {"more": 1}):
         spoiled = json.loads((tmp_path / "results.json").read_text())
         spoiled["trials"][0]["discrepancies"][0] |= wrong
         with pytest.raises(jsonschema.ValidationError):
@@ -132,12 +133,12 @@ def test_results_follow_their_schema(tmp_path):
 
 def test_another_schema_version_is_refused_with_both_versions(tmp_path):
     path = tmp_path / "results.json"
-    path.write_text(json.dumps(json.loads(results().to_json()) | {"schema": 1}))
+    path.write_text(json.dumps(json.loads(results().to_json()) | {"schema": 2}))
     with pytest.raises(ResultsError) as caught:
         load(path)
     line = str(caught.value)
     assert line.startswith(str(path)) and "\n" not in line
-    assert re.findall(r"\d+", line.removeprefix(str(path))) == ["1", "2"]
+    assert re.findall(r"\d+", line.removeprefix(str(path))) == ["2", "3"]
 
 
 def test_a_file_without_results_is_refused_with_the_place(tmp_path):
@@ -175,8 +176,9 @@ def test_the_figures_of_a_row():
         trial(dtype="float16", verdict="inexact", worst=Worst(output="dx", error_over_bound=1.5)),
     ).rows()
     assert (row.target, row.layer, row.verdict, row.tried) == ("mine.py", "relu", "wrong", True)
-    assert (row.configurations, row.unsupported, row.worst) == (7, 3, 1.5)
-    assert [d.id for d in row.discrepancies] == ["1", "0badcafe"]
+    assert (row.configurations, row.judged, row.worst) == (7, "judged 0; 3 not offered", 1.5)
+    assert [f.dtypes for f in row.faults] == ["float32, float64"]
+    assert row.faults[0].shown.id == "0badcafe"  # the one that counts
     assert not row.all_known
 
 
@@ -202,7 +204,7 @@ def test_rows_come_in_the_order_of_the_run():
 
 def test_what_counts_leaves_out_what_is_known():
     mine = trial(verdict="wrong", discrepancies=[discrepancy(), discrepancy(id="1", known=True)])
-    assert [(t.layer, d.id) for t, d in results(mine).failing] == [("relu", "0badcafe")]
+    assert [(f.layer, f.shown.id) for f in results(mine).failing] == [("relu", "0badcafe")]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +212,8 @@ def test_what_counts_leaves_out_what_is_known():
     [
         (["conforms", "inexact", "wrong", "error"], "wrong"),
         (["timed_out", "crashed", "inexact"], "crashed"),
+        (["unproven", "conforms"], "unproven"),
+        (["inexact", "unproven"], "inexact"),
         (["not_implemented", "conforms"], "conforms"),
         (["not_implemented"], "not_implemented"),
         ([], "not_implemented"),

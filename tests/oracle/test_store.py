@@ -232,6 +232,8 @@ def test_another_run_is_not_resumed(tmp_path, command):
     quick = ("run", "--target", "mine.py", "--layers", "relu", "--dtype", "float32", "--examples", "5", "--jobs", "1")
     assert command(*quick, "--resume", cwd=tmp_path).returncode == 0  # there is nothing yet: it begins
     refused(command(*quick, "--resume", "--seed", "1", cwd=tmp_path), "another run", "seed was 0 and is now 1")
+    refused(command(*quick, "--resume", "--sizes", "small", cwd=tmp_path), "another run", 'sizes was "tiles"')
+    assert command(*quick, "--resume", "--require", "edges", cwd=tmp_path).returncode == 0  # the trials are the same
     (tmp_path / "mine.py").write_text(WRONG + "\n# mended\n")
     refused(command(*quick, "--resume", cwd=tmp_path), "another run", "digests")
     assert command(*quick, cwd=tmp_path).returncode == 0

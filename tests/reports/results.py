@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from oracle.results import Array, Discrepancy, Environment, Results, Trial, Worst
+from oracle.results import Accuracy, Array, Discrepancy, Environment, Results, Strength, Trial, Worst
 
 HOSTILE = "<script>alert('a & b')</script>"
 
@@ -11,6 +11,7 @@ def discrepancy(**different):
     given = {
         "id": "0badcafe",
         "verdict": "wrong",
+        "aspect": "mathematics",
         "check": "gradient",
         "output": "dx",
         "message": "dx[0] is <b>2</b>; expected 1",
@@ -32,9 +33,10 @@ def results(target="mine", **different):
     known = discrepancy(id="5ca1ab1e", known=True)
     worst = Worst(output="y", error_over_bound=0.25)
     trials = [
-        Trial(target=target, layer="conv2d", dtype="float32", verdict="wrong", examples=3, configurations=3, seconds=1, discrepancies=[found]),
-        Trial(target=target, layer="relu", dtype="float32", verdict="conforms", examples=9, configurations=9, seconds=2, worst=worst),
-        Trial(target=target, layer="tanh", dtype="float32", verdict="wrong", examples=5, configurations=4, seconds=3, discrepancies=[known]),
+        Trial(target=target, layer="conv2d", dtype="float32", verdict="wrong", examples=3, configurations=3, judged=2, unsupported=1, lacks=["dilation", "ceil_mode"], seconds=1, discrepancies=[found]),
+        Trial(target=target, layer="relu", dtype="float32", verdict="conforms", examples=9, configurations=9, judged=9, seconds=2, worst=worst,
+              strength=Strength(slips=64, excluded=64, equivalent=3), accuracy=Accuracy(output="y", grade=0.8)),
+        Trial(target=target, layer="tanh", dtype="float32", verdict="wrong", examples=5, configurations=4, judged=5, seconds=3, discrepancies=[known]),
         Trial(target=target, layer="elu", dtype="float32", verdict="not_implemented"),
     ]  # fmt: skip
     environment = Environment(python="3", numpy="2", jax="0", platform="here", devices=["cpu:0 (cpu)"])

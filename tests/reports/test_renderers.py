@@ -24,16 +24,15 @@ def test_junit_counts():
     (suite,) = suites(results())
     names = ("name", "tests", "failures", "errors", "skipped", "time", "timestamp")
     assert [suite.get(name) for name in names] == ["mine", "4", "1", "0", "1", "6.000", "2026-01-01T00:00:00"]
-    cases = {case.get("classname"): case for case in suite.iter("testcase")}
-    assert list(cases) == ["mine.conv2d", "mine.relu", "mine.tanh", "mine.elu"]
-    assert {case.get("name") for case in cases.values()} == {"float32"}
+    cases = {case.get("name"): case for case in suite.iter("testcase")}
+    assert {case.get("classname") for case in cases.values()} == {"mine"}
     children = {name: [child.tag for child in case] for name, case in cases.items()}
-    assert children == {"mine.conv2d": ["failure"], "mine.relu": [], "mine.tanh": [], "mine.elu": ["skipped"]}
+    assert children == {"conv2d": ["failure"], "relu": [], "tanh": [], "elu": ["skipped"]}
 
 
 def test_junit_tells_what_is_wrong():
     (failure,) = suites(results())[0].iter("failure")
-    assert failure.get("type") == "wrong" and "dx[0] is <b>2</b>; expected 1" in failure.get("message")
+    assert failure.get("type") == "mathematics" and "wrong: dx[0] is <b>2</b>; expected 1" in failure.get("message")
     for fact in ("gradient of dx", "twice", "stride=2", "strided", "expected dx", "got dx"):
         assert fact in failure.text
 
@@ -59,10 +58,10 @@ def test_markdown_rows_and_count():
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
     ]
     assert rows[1:] == [
-        ["`mine`", "`conv2d`", "wrong", "3", ""],
-        ["`mine`", "`relu`", "conforms", "9", "0.25"],
-        ["`mine`", "`tanh`", "wrong (expected)", "4", ""],
-        ["`mine`", "`elu`", "not implemented", "0", ""],
+        ["`mine`", "`conv2d`", "wrong", "wrong", *3 * ["conforms"], "2; offers no dilation, no ceil_mode", "", ""],
+        ["`mine`", "`relu`", "conforms", *4 * ["conforms"], "9", "64 of 64 slips excluded (3 equivalent)", "0.25"],
+        ["`mine`", "`tanh`", "wrong (expected)", "wrong", *3 * ["conforms"], "5", "", ""],
+        ["`mine`", "`elu`", "not implemented", *4 * [""], "", "", ""],
     ]
     assert "1 discrepancy." in text
     assert text.count("<details>") == 1 and "gradient of dx (wrong)" in text
@@ -124,12 +123,12 @@ def test_page_has_a_row_per_layer_that_was_tried():
     page = Page(html.render([results()]))
     assert page.words("th") == ["layer", "mine", "conv2d", "relu", "tanh"]
     assert page.words("td") == [
-        "wrong 3 configurations",
-        "conforms 9 configurations, worst 0.25",
-        "wrong (expected) 4 configurations",
+        "wrong mathematics: gradient of dx judged 2; offers no dilation, no ceil_mode",
+        "conforms mathematics right, accuracy right, edges right, contract right judged 9; 64 of 64 slips excluded (3 equivalent); worst 0.25; accuracy 0.8",
+        "wrong (expected) mathematics: gradient of dx (expected) judged 5",
     ]
-    (absent,) = [words for words in page.words("p") if "elu" in words]
-    assert "offers" in absent
+    (absent,) = [words for words in page.words("p") if "No target offers" in words]
+    assert absent.endswith(": elu.")
 
 
 def test_page_shows_each_discrepancy():
@@ -166,7 +165,7 @@ def test_a_page_without_discrepancies_says_so():
     assert "There are none" not in html.render([results()])
     unjudged = results().model_copy(update={"trials": results().trials[3:]})
     assert "There are none: every layer" not in html.render([unjudged])
-    assert "Not everything was judged" in html.render([unjudged])
+    assert "Not everything is proven" in html.render([unjudged])
 
 
 def test_an_interrupted_run_and_what_no_longer_occurs():
@@ -187,10 +186,14 @@ from types import SimpleNamespace as Some
 
 from reports import html, junit, markdown
 
-trial = Some(target="mine", layer="relu", dtype="float32", verdict="conforms", seconds=1.0, failing=[], discrepancies=[], note=None)
-row = Some(target="mine", layer="relu", verdict="conforms", tried=True, configurations=3, unsupported=0, worst=0.5, discrepancies=[], all_known=False)
+trial = Some(target="mine", layer="relu", dtype="float32", verdict="conforms", seconds=1.0, more=[], note=None, internal_error=None,
+             failing_aspects=lambda required: [])
+row = Some(target="mine", layer="relu", trials=[trial], verdict="conforms", tried=True, judged="judged 3", aspects={}, standing="", strength=None,
+           worst=0.5, accuracy=None, faults=[], all_known=False, unproven=None)
 run = Some(
-    trials=[trial], rows=lambda: [row], failing=[], shortfalls=[], unmet=[], interrupted=False, started="now", seconds=1.0, seed=0, backproof="0",
+    trials=[trial], rows=lambda: [row], faults=[], failing=[], proven=True, conclusion="everything conforms", required=["mathematics"],
+    internal_errors=[], not_loaded=[], not_tried=[], shortfalls=[], unmet=[], unmatched=[], interrupted=False, started="now", seconds=1.0,
+    seed=0, backproof="0",
     options={"examples": 1, "dtypes": ["float32"]},
     environment=Some(python="3", numpy="2", jax="0", platform="here", devices=["cpu"], ran_on={}, accelerated=False),
 )

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from oracle.run.executors.worker import ExecutorError, call_in
-from oracle.trial.trial import Outcome, Task, lost, perform
+from oracle.run.executors.worker import ExecutorError, attempt, call_in
+from oracle.trial.trial import Outcome, Task, lost
 
 
 class Dask:
@@ -40,7 +40,7 @@ class Dask:
         from distributed import as_completed
         from distributed.scheduler import KilledWorker
 
-        futures = self._client.map(functools.partial(call_in, os.getcwd(), perform), tasks, pure=False)
+        futures = self._client.map(functools.partial(call_in, os.getcwd(), attempt), tasks, pure=False)
         of = {future.key: task for future, task in zip(futures, tasks, strict=True)}
         for future in as_completed(futures):
             try:

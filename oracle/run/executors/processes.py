@@ -10,9 +10,9 @@ from typing import Any
 
 import pebble
 
-from oracle.run.executors.worker import ExecutorError, call_in
+from oracle.run.executors.worker import ExecutorError, attempt, call_in
 from oracle.targets.serve import end_with_parent
-from oracle.trial.trial import Outcome, Task, lost, perform
+from oracle.trial.trial import Outcome, Task, lost
 
 TRIALS_PER_WORKER = 24  # then a fresh one, so that what the libraries of the judge keep does not add up
 ATTEMPTS = 3  # a worker dies because of the machine, not because of a target, so its work is done again
@@ -36,7 +36,7 @@ class Processes:
         """Yield the outcomes as they come."""
 
         def schedule(task: Task) -> Any:
-            return self._pool.schedule(call_in, args=(os.getcwd(), perform, task))
+            return self._pool.schedule(call_in, args=(os.getcwd(), attempt, task))
 
         attempts = dict.fromkeys(tasks, 0)
         waiting = {schedule(task): task for task in tasks}

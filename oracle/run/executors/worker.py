@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import tempfile
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +15,12 @@ from typing import Any
 import jax
 from hypothesis.errors import HypothesisDeprecationWarning
 
+from oracle.results import InternalError, Trial
 from oracle.targets.find import TargetError
 from oracle.targets.messages import CannotLoad, Limits, Offer
 from oracle.targets.process import TargetProcess
+from oracle.trial.trial import Outcome, Task, perform
+from oracle.truth import Uninterpretable
 
 
 class ExecutorError(Exception):
@@ -38,12 +43,37 @@ def prepare(targets: Sequence[str], limits: Limits) -> tuple[Offers, tuple[str, 
             offers[target] = process.offer()
             devices = devices or process.devices()
         except TargetError as error:
-            offers[target] = CannotLoad(str(error))
+            offers[target] = CannotLoad(str(error), error.traceback)
             if len(targets) == 1:
                 raise
         finally:
             process.close()
     return offers, devices
+
+
+def attempt(task: Task) -> Outcome:
+    """Perform a trial. An exception in our own judge costs this trial and nothing else."""
+    subject = task.subject
+    try:
+        return perform(task)
+    except TargetError as error:  # it was loaded before, so the other trials may still be made
+        return Outcome(
+            Trial(**subject._asdict(), verdict="not_loaded", note=str(error), traceback=error.traceback or None)
+        )
+    except Uninterpretable:  # the layer's mathematics cannot be judged at all: a message for whoever wrote it
+        raise
+    except Exception:
+        failed = InternalError(traceback=traceback.format_exc(), repeat=_command(task))
+        return Outcome(Trial(**subject._asdict(), verdict="unproven", internal_error=failed))
+
+
+def _command(task: Task) -> str:
+    """Write the command that makes the same trial."""
+    target, layer, dtype = task.subject
+    words = ["backproof", "run", "--target", target, "--layers", layer, "--dtype", dtype]
+    words += ["--examples", str(task.examples), "--seed", str(task.seed), "--sizes", task.sizes]
+    words += [] if task.limits.device is None else ["--device", task.limits.device]
+    return shlex.join(words)
 
 
 def call_in(directory: str, function: Callable[..., Any], *args: Any) -> Any:

@@ -10,8 +10,10 @@ import numpy as np
 from oracle.targets.ask import LayerFunction
 
 
-def autograd_torch(function: Callable[..., Any]) -> LayerFunction:
-    """Let PyTorch differentiate a function of its tensors. Arrays of integers take no gradient.
+def autograd_torch(function: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> LayerFunction:
+    """Let PyTorch differentiate a function of its tensors.
+
+    Arrays of integers take no gradient, nor do those at the places ``no_gradient``: the mask of a dropout, for example.
 
     Example:
 
@@ -25,13 +27,15 @@ def autograd_torch(function: Callable[..., Any]) -> LayerFunction:
     from oracle.targets.builtin.torch_layers import differentiated
 
     def layer(*arrays: Any, **configuration: Any) -> Any:
-        return differentiated(function, _whole_numbers(arrays))(*arrays, **configuration)
+        return differentiated(function, _without_gradient(arrays, no_gradient))(*arrays, **configuration)
 
     return layer
 
 
-def autograd_jax(function: Callable[..., Any]) -> LayerFunction:
-    """Let ``jax.vjp`` differentiate a function of JAX arrays. Arrays of integers take no gradient.
+def autograd_jax(function: Callable[..., Any], no_gradient: tuple[int, ...] = ()) -> LayerFunction:
+    """Let ``jax.vjp`` differentiate a function of JAX arrays, in float64 if the arrays are.
+
+    Arrays of integers take no gradient, nor do those at the places ``no_gradient``: the mask of a dropout, for example.
 
     >>> import jax
     >>> silu = autograd_jax(lambda x: x * jax.nn.sigmoid(x))
@@ -44,15 +48,22 @@ def autograd_jax(function: Callable[..., Any]) -> LayerFunction:
     import jax.numpy as jnp
 
     from oracle.targets.builtin.jax_layers import differentiated
+    from oracle.targets.compiled import precision_of
 
     def layer(*arrays: Any, **configuration: Any) -> Any:
-        given = [None if x is None else jnp.asarray(x) for x in arrays]
-        value, back = differentiated(function, _whole_numbers(arrays))(*given, **configuration)
-        return jax.tree.map(np.array, value), lambda dy: tuple(jax.tree.map(np.array, back(jnp.asarray(dy))))
+        with precision_of(*arrays):
+            given = [None if x is None else jnp.asarray(x) for x in arrays]
+            value, back = differentiated(function, _without_gradient(arrays, no_gradient))(*given, **configuration)
+
+        def pullback(dy: Any) -> tuple[Any, ...]:
+            with precision_of(*arrays):
+                return tuple(jax.tree.map(np.array, back(jnp.asarray(dy))))
+
+        return jax.tree.map(np.array, value), pullback
 
     return layer
 
 
-def _whole_numbers(arrays: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return the places of the arrays that take no gradient."""
-    return tuple(i for i, x in enumerate(arrays) if x is not None and x.dtype.kind in "iub")
+def _without_gradient(arrays: tuple[Any, ...], places: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the given places and those of the arrays of integers."""
+    return (*places, *(i for i, x in enumerate(arrays) if x is not None and x.dtype.kind in "iub"))

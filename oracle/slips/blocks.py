@@ -1,0 +1,96 @@
+"""Slips of code that works in blocks: the rest beyond the last whole block is left out, or only the first block is used.
+
+They are made for each axis of a case that is longer than a block, from the signature, so they fit every layer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from oracle.layers.signature import Array, Run
+from oracle.slips.slip import NOTHING, Answers, Circumstances, Slip
+
+BLOCKS = (4, 8, 16, 32, 64, 128, 256, 1024)
+
+
+def block_slips(at: Circumstances) -> Iterator[Slip]:
+    """Yield a slip for each output, each axis that is longer than a block, and each size of a block."""
+    lengths = _lengths(at)
+
+    @functools.cache
+    def cut(axis: str, length: int) -> Answers:
+        return _cut(at, axis, length)
+
+    for axis, length in lengths.items():
+        for block in (block for block in BLOCKS if block < length):
+            for output in at.names:
+                first = f"{output} uses only the first {block} along {axis}"
+                yield Slip(first, functools.partial(_of, cut, output, axis, block))
+                if length % block:
+                    rest = f"{output} leaves out what is beyond the last whole block of {block} along {axis}"
+                    yield Slip(rest, functools.partial(_of, cut, output, axis, length - length % block))
+
+
+def _of(cut: functools._lru_cache_wrapper[Answers], output: str, axis: str, length: int, at: Circumstances) -> Answers:
+    answers = cut(axis, length)
+    return {output: answers[output]} if output in answers else NOTHING
+
+
+def axes_of(array: Array, ndim: int) -> list[str]:
+    """Return a name for each axis of an array with that many axes: ``N``, ``C/groups``, ``axis 2 of S``."""
+    single = sum(not isinstance(axis, Run) for axis in array.axes)
+    runs = [axis for axis in array.axes if isinstance(axis, Run)]
+    fixed = sum(axis.count for axis in runs if isinstance(axis.count, int))
+    open_ = [axis for axis in runs if not isinstance(axis.count, int)]
+    left = ndim - single - fixed
+    names: list[str] = []
+    for axis in array.axes:
+        if not isinstance(axis, Run):
+            names.append(str(axis))
+            continue
+        count = axis.count if isinstance(axis.count, int) else left if axis is open_[-1] else max(0, left - 1)
+        left -= 0 if isinstance(axis.count, int) else count
+        names += [f"axis {i + 1} of {axis.name}" for i in range(count)]
+    return names
+
+
+def _named(at: Circumstances) -> dict[str, tuple[np.ndarray, list[str]]]:
+    """Return each given array and dy with the names of its axes."""
+    named = {}
+    for array in at.layer.signature.arrays:
+        x = at.array(array.name)
+        if x is not None:
+            named[array.name] = x, axes_of(array, x.ndim)
+    named["dy"] = at.dy.astype(np.float64), axes_of(at.layer.signature.outputs[0], at.dy.ndim)
+    return named
+
+
+def _lengths(at: Circumstances) -> dict[str, int]:
+    lengths: dict[str, int] = {}
+    for x, axes in _named(at).values():
+        for axis, length in zip(axes, x.shape, strict=True):
+            lengths[axis] = max(length, lengths.get(axis, 0))
+    return lengths
+
+
+def _cut(at: Circumstances, axis: str, length: int) -> Answers:
+    """Return the answers of code that stops after so many steps along an axis: it reads and writes nothing beyond."""
+    cut = {name: _kept(x, axes, axis, length) for name, (x, axes) in _named(at).items()}
+    dy = cut.pop("dy")
+    found = dict(at.elsewhere(given=cut, dy=dy))
+    shapes = {array.name: array for array in (*at.layer.signature.outputs, *at.layer.signature.arrays)}
+    for name, y in found.items():
+        array = shapes[name if name in at.layer.outputs else name.removeprefix("d")]
+        found[name] = _kept(y, axes_of(array, y.ndim), axis, length)
+    return found
+
+
+def _kept(x: np.ndarray, axes: list[str], axis: str, length: int) -> np.ndarray:
+    """Put zeros beyond a length along an axis, if the array has that axis."""
+    for i in (i for i, name in enumerate(axes) if name == axis):
+        x = x.copy()
+        x[(slice(None),) * i + (slice(length, None),)] = 0
+    return x
