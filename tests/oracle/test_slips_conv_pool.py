@@ -17,19 +17,19 @@ NAMES = [name for name in LAYERS if name.startswith(FAMILIES) or name in OTHERS]
 
 
 def slips(name):
-    own = ("oracle.slips.conv", "oracle.slips.pool", "oracle.slips.shape", "oracle.slips.block")
+    own = tuple(f"oracle.slips.{file}" for file in ("conv", "pool", "pooling", "shape", "block"))
     return [e.slip for e in CATALOGUE if e.applies_to(LAYERS[name]) and e.slip.answers.__module__ in own]
 
 
 def more_cases(name):
     """Cases that exclude what no edge of the layer excludes."""
 
-    def case(shapes, configuration=(), values="normal", seed=0):
-        return Case(name, "float32", shapes, dict(configuration), values, seed=seed)
+    def case(shapes, configuration=()):
+        return Case(name, "float32", shapes, dict(configuration))
 
     rank = int(name[-2]) if name[-2:] in ("1d", "2d", "3d") else 0
     last = (1, 1, 2)[3 - rank :]  # the last axis differs from the others
-    sizes = (4, 5, 6)[3 - rank :]
+    sizes = (4, 5, 7)[3 - rank :]
     twos = (2,) * rank
     if name.startswith("conv") and rank:
         yield case(((1, 2, *sizes), (2, 2, *twos), (2,)), {"dilation": last})
@@ -38,15 +38,8 @@ def more_cases(name):
         yield case(((1, 2, *[3] * rank), (2, 4, *twos), (4,)))  # as many filters as places along the last axis
     if name.startswith(("max_pool", "avg_pool")):
         yield case(((1, 2, *sizes),), {"kernel_size": 2, "stride": last})
-        yield case(((1, 2, *sizes),), {"kernel_size": last})
         # with ceil_mode, one window more would start in the padding after x
         yield case(((1, 2, *[5] * rank),), {"kernel_size": 2, "padding": 1, "ceil_mode": True})
-    if name.startswith("max_pool"):
-        yield case(((1, 2, *sizes),), {"kernel_size": 1}, "infinite")
-    if name == "global_max_pool":
-        yield from (case(((2, 3, 1),), values="infinite", seed=seed) for seed in range(4))
-    if name == "add":
-        yield case(((2, 1, 3), (2, 4, 3)))
 
 
 def circumstances(case):
@@ -100,7 +93,7 @@ def test_a_slip_answers_with_arrays_or_not_at_all(name):
                 assert output in at.truth.pairs, slip.sentence
                 assert isinstance(answer, np.ndarray) and answer.dtype == np.float64, slip.sentence
 
-    @settings(max_examples=50)
+    @settings(max_examples=15 if name in fused.BLOCKS else 50)  # a block takes long to trace
     @given(st.sampled_from(sorted(DTYPES)).flatmap(lambda dtype: cases(LAYERS[name], dtype)))
     def drawn_cases(case):
         check(case)
