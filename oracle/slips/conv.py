@@ -166,10 +166,10 @@ def _dy_channels_last(sum_: Sum) -> Sum | None:
 # -- sums -------------------------------------------------------------------------------------------------------------
 
 
-def spread_by_assignment(output: str, name: str, by_tap: bool, *layers: str) -> None:
-    """Put the windows that are written over each other into the catalogue."""
+def spread_by_assignment(output: str, loop: str, by_tap: bool, *layers: str) -> None:
+    """Put windows that are written over each other into the catalogue."""
 
-    @slip(f"{output} is written with = in the loop over the {name}, where windows overlap and must be added", *layers)
+    @slip(f"{output} is written with = {loop}where windows overlap and must be added", *layers)
     def answers(at: Circumstances) -> Answers:
         if not windows.small(at):
             return NOTHING
@@ -179,10 +179,9 @@ def spread_by_assignment(output: str, name: str, by_tap: bool, *layers: str) -> 
         return {output: sum_.with_bias(total) if output == "y" else total}
 
 
-spread_by_assignment("dx", "windows", False, *CONVOLUTIONS)
-spread_by_assignment("dx", "taps", True, *CONVOLUTIONS)
-spread_by_assignment("y", "windows", False, *TRANSPOSES)
-spread_by_assignment("y", "taps", True, *TRANSPOSES)
+for _output, _layers in (("dx", CONVOLUTIONS), ("y", TRANSPOSES)):
+    spread_by_assignment(_output, "", False, *_layers)
+    spread_by_assignment(_output, "in the loop over the taps, ", True, *_layers)
 
 
 @changed("{output} holds what the last input channel of each group adds: = for +=", *CONVOLUTIONS, outputs=("y",))

@@ -203,7 +203,7 @@ def _times_maximum(pooling: Pooling) -> np.ndarray | None:
 
 @computed(
     "dx",
-    "dx is written with = over the whole window where windows overlap and must be added",
+    "dx is written with = where windows overlap and must be added",
     "max_pool*",
     resembles="ahrefs/ocannl #512",
 )
@@ -332,16 +332,16 @@ def _to_the_first_only(pooling: Pooling) -> np.ndarray | None:
     return windows.scatter(pooling.parts() * first, pooling.index, pooling.sizes)
 
 
-def _overwritten(name: str, by_tap: bool, *layers: str) -> None:
-    sentence = f"dx is written with = in the loop over the {name}, where windows overlap and must be added"
+def _overwritten(loop: str, by_tap: bool, *layers: str) -> None:
+    sentence = f"dx is written with = {loop}where windows overlap and must be added"
 
     @computed("dx", sentence, *layers)
     def overwritten(pooling: Pooling) -> np.ndarray | None:
         return windows.assign(pooling.parts(), pooling.index, pooling.sizes, by_tap=by_tap)
 
 
-_overwritten("windows", False, "avg_pool*", "adaptive_avg_pool")
-_overwritten("taps", True, "avg_pool*")
+_overwritten("", False, "avg_pool*", "adaptive_avg_pool")
+_overwritten("in the loop over the taps, ", True, "avg_pool*")
 
 
 @computed("dx", "dx is divided by the number of windows that see a place", "avg_pool*", "adaptive_avg_pool")
