@@ -12,7 +12,7 @@ import numpy as np
 from oracle.layers.places import combine, edges, per_axis
 from oracle.slips.slip import Circumstances
 
-MOST = 2_000  # elements of an array beyond which a slip is not computed, so that large cases stay cheap
+MOST = 20_000  # elements of an array beyond which a slip is not computed: as many as a diagnosis looks at
 
 
 class Axis(NamedTuple):
