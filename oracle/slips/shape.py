@@ -1,4 +1,4 @@
-"""Slips of the layers that move elements: add, flatten, pad, and dropout with a given mask."""
+"""Slips of the layers that move elements: add, flatten and pad."""
 
 from __future__ import annotations
 
@@ -294,43 +294,3 @@ def _channels_padded(at: Circumstances) -> Answers:
     if not windows.small(at):
         return NOTHING
     return {"y": np.pad(at.true("y"), ((0, 0), _padding(at)[0], *((0, 0),) * (at.dy.ndim - 2)))}
-
-
-# -- dropout ----------------------------------------------------------------------------------------------------------
-
-
-def dropped(
-    sentence: str, factor: Callable[[np.ndarray, float], np.ndarray | float], *outputs: str, resembles: str = ""
-) -> None:
-    """Put a wrong factor, made from mask and p, into the catalogue, for each output."""
-    for output in outputs or ("y", "dx"):
-
-        @slip(f"{output} {sentence}", "dropout", resembles=resembles)
-        def answers(at: Circumstances, output: str = output) -> Answers:
-            mask, given = at.array("mask"), at.array("x") if output == "y" else at.dy.astype(np.float64)
-            assert mask is not None and given is not None
-            return {output: np.asarray(given * factor(mask, at.option("p")))} if windows.small(at) else NOTHING
-
-
-dropped("is not divided by 1 - p", lambda mask, p: mask)
-dropped("is multiplied by 1 - p", lambda mask, p: mask * (1 - p))
-dropped("is divided by 1 - p twice", lambda mask, p: mask / (1 - p) ** 2, resembles="CSTR-Edinburgh/mlpractical #32")
-dropped(
-    "is divided by p, not by 1 - p",
-    lambda mask, p: mask / p if p else np.full_like(mask, np.inf),
-    resembles="lmjohns3/theanets #123",
-)
-dropped("drops where the mask is 1 and keeps where it is 0", lambda mask, p: (1 - mask) / (1 - p))
-dropped("is not masked", lambda mask, p: 1 / (1 - p))
-dropped("uses the mask of the element before", lambda mask, p: np.roll(mask, 1) / (1 - p))
-dropped(
-    "uses the mask of the first sample for every sample", lambda mask, p: (mask[:1] if mask.ndim else mask) / (1 - p)
-)
-dropped("is divided by the part of the mask that is 1, not by 1 - p", lambda mask, p: mask / max(mask.mean(), 1e-9))
-
-
-@slip("dx is dy where x is 0, even if x is dropped there", "dropout", resembles="kaldi-asr/kaldi #3890")
-def _mask_from_quotient(at: Circumstances) -> Answers:
-    x = at.array("x")
-    assert x is not None
-    return {"dx": np.where(x == 0, at.dy, at.true("dx"))}

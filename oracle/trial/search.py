@@ -35,7 +35,8 @@ class Search:
         self.asked, self.layer, self.dtype, self.sizes = asked, layer, dtype, sizes
         self.total = Judgement()
         self.strength, self.offers, self.pullbacks = Strength(layer, dtype), Offers(), Offers()
-        self.right: dict[tuple[int, int], Case] = {}
+        self.tried: set[tuple[int, int]] = set()
+        self.right: list[Case] = []
         self.wrong: dict[Case, list[Finding]] = {}
         self.refused: list[Case] = []  # in whole, or only the pullback
         self.configurations: set[int] = set()
@@ -64,7 +65,7 @@ class Search:
         key = hash(case.key)
         if case in self.wrong:
             return self.wrong[case]
-        if (key, case.seed) in self.right or self.left == 0 or self.stopped:
+        if (key, case.seed) in self.tried or self.left == 0 or self.stopped:
             return []
         if not self.offers.may_offer(case) or self.unsupported > self.most_refused:
             self.refused.append(case)
@@ -84,10 +85,11 @@ class Search:
             self.strength.judged(case, judgement.judged, planned)
         if judgement.no_pullback or not judgement.offered:
             self.refused.append(case)
+        self.tried.add((key, case.seed))
         if judgement.findings:
             self.wrong[case] = judgement.findings
-        else:
-            self.right[key, case.seed] = case
+        elif judgement.offered and not judgement.no_pullback:
+            self.right.append(case)
         for finding in judgement.findings:
             self._remember(case, finding)
         return judgement.findings

@@ -12,7 +12,7 @@ from oracle.slips import CATALOGUE, Circumstances, block, conv, convolution, fus
 from oracle.truth import drawn
 
 FAMILIES = ("conv", "conv_transpose", "max_pool", "avg_pool", "global_", "adaptive_")
-OTHERS = ("add", "flatten", "pad", "dropout", "affine_relu", "residual_block", "bottleneck_block")
+OTHERS = ("add", "flatten", "pad", "affine_relu", "residual_block", "bottleneck_block")
 NAMES = [name for name in LAYERS if name.startswith(FAMILIES) or name in OTHERS]
 
 
