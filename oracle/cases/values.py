@@ -19,6 +19,7 @@ class Values(StrEnum):
     TIES = "ties"
     ZEROS = "zeros"
     SHIFTED = "shifted"
+    WIDE = "wide"
     LARGE = "large"
     NEGATIVE = "negative"
     EXTREME = "extreme"
@@ -64,6 +65,8 @@ class Values(StrEnum):
         normal = np.asarray(rng.standard_normal(shape))
         if self is Values.SHIFTED:
             return 1 / np.sqrt(float(limits.eps)) + normal
+        if self is Values.WIDE:
+            return normal * 10
         if self is Values.LARGE:
             return normal * (100 if half else 1e4)
         if self is Values.NEGATIVE:
@@ -83,6 +86,8 @@ class Values(StrEnum):
 
     def probabilities(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Draw probabilities of this kind. Those that may tie are also exactly 0 and 1."""
+        if self is Values.TINY:
+            return np.asarray(10.0 ** -rng.uniform(0, 15, shape))
         if self.may_tie:
             return np.asarray(rng.integers(0, 5, shape) / 4)
         return np.asarray(rng.uniform(0.02, 0.98, shape))

@@ -159,6 +159,7 @@ def _conv_edges(rank: int) -> list[Edge]:
         Edge(((1, 1, *s(3, 4, 3)), (1, 1, *s(3, 4, 3)), (1,)), {"padding": "valid"}),
         Edge(((1, 2, *s(6, 7, 5)), (2, 2, *s(3, 2, 2)), (2,)), {"padding": "valid", "stride": 2, "dilation": 2}),
         Edge(((2, 2, *s(5, 4, 3)), (2, 2, *s(2, 3, 2)), (2,)), {"stride": s(1, 2, 2), "padding": s(0, 1, 1)}),
+        *last_axis_edges(rank),
     ]
 
 
@@ -186,6 +187,12 @@ def convolution_refusals(rank: int) -> list[Refusal]:
     ]
 
 
+def last_axis_edges(rank: int) -> list[Edge]:
+    """Return calls whose stride or dilation differs along the last axis, for any layer with a kernel."""
+    last, sizes, two = (1, 1, 2)[3 - rank :], (4, 5, 7)[3 - rank :], (2,) * rank
+    return [Edge(((1, 2, *sizes), (2, 2, *two), (2,)), {name: last}) for name in ("dilation", "stride") if rank > 1]
+
+
 def _transpose_edges(rank: int) -> list[Edge]:
     def s(*tail: Any) -> tuple[Any, ...]:
         return tail[:rank]
@@ -206,6 +213,8 @@ def _transpose_edges(rank: int) -> list[Edge]:
         Edge(((1, 2, *s(4, 3, 3)), (2, 1, *s(3, 2, 2)), (1,)), {"dilation": 2, "padding": 1}),
         Edge(((1, 2, *s(4, 3, 3)), (2, 1, *s(3, 3, 2)), (1,)), {"padding": s((1, 0), (0, 1), (1, 0))}),
         Edge(((1, 1, *s(3, 3, 3)), (1, 1, *s(1, 1, 1)), (1,)), {"padding": 1, "stride": 2}),
+        Edge(((1, 2, *s(3, 3, 3)), (2, 4, *s(2, 2, 2)), (4,))),  # as many filters as places along the last axis
+        *last_axis_edges(rank),
     ]
 
 

@@ -151,7 +151,11 @@ register(
         "p probability (*A); targets fraction (*A) -> (*L)",
         binary_cross_entropy,
         _pair_domain,
-        [*_pair_edges(), *(Edge(((4, 3), (4, 3)), {"reduction": r}, "ties") for r in ("mean", "none"))],
+        [
+            *_pair_edges(),
+            *(Edge(((4, 3), (4, 3)), {"reduction": r}, "ties") for r in ("mean", "none")),
+            Edge(((4, 3), (4, 3)), {"reduction": "none"}, "tiny"),
+        ],
         _PAIR_REFUSALS,
         choices=_REDUCTION,
         no_gradient=("targets",),

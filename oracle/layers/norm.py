@@ -270,6 +270,7 @@ register(
             Edge(((3, 6), None)),
             Edge(((3, 5), (5,))),
             Edge(((3, 4), (4,)), {"eps": 0.5}),
+            Edge(((2, 3, 4), (4,))),
             Edge(((2, 3), (2, 3)), {"normalized_ndim": 2}),
             *(Edge(((3, 5), (5,)), values=values) for values in _SPREADS),
         ],

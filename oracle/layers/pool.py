@@ -169,6 +169,9 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
         Edge(((1, 1, *s(6, 6, 4)),), {"kernel_size": s(3, 2, 2), "stride": 2, "ceil_mode": True, "padding": 1}),
         Edge(((1, 1, *s(5, 4, 4)),), {"kernel_size": 2, "stride": 1, "padding": s((1, 0), (0, 1), (1, 1))}),
         Edge(((2, 1, *s(4, 4, 3)),), {"kernel_size": 2, "stride": 1}, "zeros"),
+        Edge(((1, 2, *s(7, 5, 7)),), {"kernel_size": 2, "stride": (1, 1, 2)[3 - rank :]}),
+        # With ceil_mode, one window more would start in the padding after x.
+        Edge(((1, 2, *s(5, 5, 5)),), {"kernel_size": 2, "padding": 1, "ceil_mode": True}),
         *(Edge(((1, 1, *s(5, 4, 3)),), {"kernel_size": 2, "stride": 1, "padding": 1}, values) for values in _FAR_BELOW),
     ]
     if dilated:
