@@ -84,7 +84,7 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered], 
     answer = Answered(said, _parts(cotangents, (tuple, list)))
     answered.append(answer)
     answer.inputs = _parts((*inputs, given), tuple)
-    answer.written_beyond = tuple(written_beyond(x) for x in (*inputs, given))
+    answer.written_beyond = tuple(written_beyond(x) for x in (*inputs, given)) if expendable else ()
     dirty_memory([*question.arrays, dy])
     answer.again = _parts(pullback(dy.copy()), (tuple, list))
     if case.values.scalable:

@@ -22,7 +22,7 @@ def leaky_relu(x, *, negative_slope=0.01):
 
 def searched():
     search = Search(InProcess(leaky_relu), "leaky_relu", "float32")
-    search.run(80, seed=0)
+    search.run(160, seed=0)
     return search.examples, {fault: case for fault, (case, _) in search.found.items()}, search.failed
 
 
