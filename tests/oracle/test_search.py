@@ -14,7 +14,7 @@ def leaky_relu(x, *, negative_slope=0.01):
     def pullback(dy):
         if x.ndim == 4:
             raise MemoryError("no room for four axes")
-        slope = 2 if x.ndim == 3 and x.shape[0] == 3 else 1
+        slope = 2 if x.ndim == 3 and x.shape[0] == 1 else 1
         return (np.where(x > 0, slope * dy, negative_slope * dy).astype(x.dtype),)
 
     return y, pullback
@@ -22,7 +22,7 @@ def leaky_relu(x, *, negative_slope=0.01):
 
 def searched():
     search = Search(InProcess(leaky_relu), "leaky_relu", "float32")
-    search.run(160, seed=0)
+    search.run(80, seed=0)
     return search.examples, {fault: case for fault, (case, _) in search.found.items()}, search.failed
 
 
