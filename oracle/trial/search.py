@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ from oracle.trial.strength import Strength
 
 MOST_TIMED_OUT = 3
 MOST_CRASHED = 25
+SPARE = 10
 BATCH = 1000  # Hypothesis remembers every example of a search
 
 
@@ -44,7 +46,7 @@ class Search:
         self.judged = self.unsupported = self.crashed = self.timed_out = 0
         self.found: dict[tuple[Fault, Aspect], tuple[Case, Finding]] = {}
         self.failed: set[bytes] = set()
-        self.most_refused = self.most_afterwards = 0
+        self.most_judged = self.most_refused = self.most_afterwards = sys.maxsize
         self.left: int | None = None
 
     @property
@@ -83,6 +85,8 @@ class Search:
         if case in self.wrong:
             return self.wrong[case]
         if (key, case.seed) in self.tried or self.left == 0 or self.stopped:
+            return []
+        if self.judged >= self.most_judged and not self.found:
             return []
         if not self.offers.may_offer(case) or self.unsupported > self.most_refused:
             self.refused.append(case)
@@ -126,7 +130,7 @@ class Search:
 
         Each fault is shrunk on its own. With ``until_found`` the first finding ends the search, unshrunk.
         """
-        self.most_refused, self.most_afterwards = examples, 3 * examples + 300
+        self.most_judged, self.most_refused, self.most_afterwards = examples, examples, 3 * examples + 300
         remembered = _Remembered(known)
         if known:
             self._draw(examples, f"{seed}", (Phase.reuse,), remembered)
@@ -139,9 +143,10 @@ class Search:
         self._plan_again(examples)
         phases = (Phase.generate,) if until_found else (Phase.generate, Phase.shrink)
         for batch in range(ceil(examples / BATCH) + 5):
-            count, before = min(BATCH, examples - self.judged), self.judged
-            if count <= 0 or (until_found and self.found) or self.stopped:
+            left, before = examples - self.judged, self.judged
+            if left <= 0 or (until_found and self.found) or self.stopped:
                 break
+            count = min(BATCH, left + SPARE)  # some of them have been judged before
             self._draw(count, f"{seed} {self.layer} {self.dtype} {batch or ''}".rstrip(), phases, remembered)
             if self.judged == before:
                 break
