@@ -16,7 +16,7 @@ from hypothesis.database import ExampleDatabase
 from hypothesis.errors import HypothesisException
 from hypothesis.internal.conjecture import engine
 
-from oracle.cases import Case, cases, pool
+from oracle.cases import Case, again, cases, pool
 from oracle.judge import Fault, Finding, Judgement, aspect_of, judge
 from oracle.layers import LAYERS
 from oracle.results import Aspect
@@ -208,6 +208,8 @@ class Search:
             if not self.offers.may_offer(case):
                 hypothesis.reject()
             findings = self.attempt(case)
+            for other in again(case):
+                findings = findings or self.attempt(other)
             if findings and (only is None or any((f.fault, aspect_of(f.fault, case)) == only for f in findings)):
                 raise _failure(findings[0].fault if only is None else only[0])
 
