@@ -47,14 +47,13 @@ def _described(layer: dict[str, Any]) -> str:
     if layer["options"]:
         lines.append("options")
     for option in layer["options"]:
-        lines.append(f"    {option['name']}" + (" (required)" if option["required"] else f" = {option['default']!r}"))
-    lines.append("must be refused")
+        default = " (required)" if option["required"] else f" = {option['default']!r}"
+        lines.append(f"    {option['name']}{default}" + f": {option['values']}" * bool(option["values"]))
+    lines.append("must be refused" if layer["refused"] else "nothing must be refused")
     for refusal in layer["refused"]:
         shapes = ", ".join(f"{array} {tuple(shape)}" for array, shape in refusal["shapes"].items() if shape is not None)
         options = "".join(f", {name}={value!r}" for name, value in refusal["configuration"].items())
         lines += [f"    {refusal['why']}", f"        {shapes}{options}"]
-    if not layer["refused"]:
-        lines.append("    (no call)")
     if layer["documents"]:
         lines.append(f"documents: {'; '.join(layer['documents'])}")
     return "\n".join(lines)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from oracle.cases import Arrays, Case, Subject
 from oracle.cases.case import refused_case
+from oracle.explain.lengths import shortest
 from oracle.explain.script import script
 from oracle.explain.simplify import simplified
 from oracle.judge import Fault, Finding, aspect_of
@@ -31,9 +33,13 @@ def explained(
     The aspect is that of this case, unless another one is given: the smallest case of a fault is often at an edge, and
     the fault shows on ordinary arrays as well.
     """
+    says = ""
+    if finding.check != "process":
+        case, finding, says = shortest(layer, case, finding)
     arrays, dy, _ = drawn(case)
     if finding.check != "process":
         arrays, dy, finding = simplified(layer, case, finding)
+        finding = replace(finding, message="; ".join(filter(None, (finding.message, says))))
     return _discrepancy(subject, case, arrays, dy, finding, aspect, diagnosis=diagnosis)
 
 

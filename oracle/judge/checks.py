@@ -176,8 +176,8 @@ def _accurate(elements: Elements, ratio: np.ndarray) -> bool:
     The roundoff is that of the dtype of the answer if it is coarser than the dtype that was due.
     """
     roundoff = max(elements.precision.unit_roundoff, _roundoff(elements.got.dtype))
-    miss = np.where(np.isfinite(elements.miss), elements.miss, np.inf)
-    return bool(np.all((miss <= np.sqrt(roundoff) * elements.scale)[ratio > 1]))
+    near = np.isfinite(elements.miss) & (elements.miss <= np.sqrt(roundoff) * elements.scale)
+    return bool(np.all(near[ratio > 1]))
 
 
 def _roundoff(dtype: np.dtype) -> float:

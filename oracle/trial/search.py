@@ -20,7 +20,7 @@ from oracle.judge import Fault, Finding, Judgement, judge
 from oracle.layers import LAYERS
 from oracle.targets.ask import Asked
 from oracle.trial.offers import Offers
-from oracle.trial.plan import planned_cases
+from oracle.trial.plan import LONGEST_SMALL, longest, planned_cases
 from oracle.trial.strength import Strength
 
 MOST_TIMED_OUT = 3
@@ -35,7 +35,8 @@ class Search:
         self.asked, self.layer, self.dtype, self.sizes = asked, layer, dtype, sizes
         self.total = Judgement()
         self.strength, self.offers, self.pullbacks = Strength(layer, dtype), Offers(), Offers()
-        self.right: dict[tuple[int, int], Case] = {}
+        self.tried: set[tuple[int, int]] = set()
+        self.right: list[Case] = []
         self.wrong: dict[Case, list[Finding]] = {}
         self.refused: list[Case] = []  # in whole, or only the pullback
         self.configurations: set[int] = set()
@@ -64,7 +65,7 @@ class Search:
         key = hash(case.key)
         if case in self.wrong:
             return self.wrong[case]
-        if (key, case.seed) in self.right or self.left == 0 or self.stopped:
+        if (key, case.seed) in self.tried or self.left == 0 or self.stopped:
             return []
         if not self.offers.may_offer(case) or self.unsupported > self.most_refused:
             self.refused.append(case)
@@ -84,10 +85,11 @@ class Search:
             self.strength.judged(case, judgement.judged, planned)
         if judgement.no_pullback or not judgement.offered:
             self.refused.append(case)
+        self.tried.add((key, case.seed))
         if judgement.findings:
             self.wrong[case] = judgement.findings
-        else:
-            self.right[key, case.seed] = case
+        elif judgement.offered and not judgement.no_pullback:
+            self.right.append(case)
         for finding in judgement.findings:
             self._remember(case, finding)
         return judgement.findings
@@ -118,14 +120,16 @@ class Search:
                 return
         self._plan_again(examples)
         phases = (Phase.generate,) if until_found else (Phase.generate, Phase.shrink)
-        for batch in range(ceil(2 * examples / BATCH) + 2):
+        for batch in range(ceil(examples / BATCH) + 5):
             count, before = min(BATCH, examples - self.judged), self.judged
             if count <= 0 or (until_found and self.found) or self.stopped:
                 break
             self._draw(count, f"{seed} {self.layer} {self.dtype} {batch or ''}".rstrip(), phases, remembered)
             if self.judged == before:
                 break
-        for fault in [f for f, (case, _) in self.found.items() if case in planned and not until_found]:
+        # A fault of long axes is not drawn; these are shortened when it is explained.
+        short = [fault for fault, (case, _) in self.found.items() if longest(case) <= LONGEST_SMALL]
+        for fault in [f for f in short if self.found[f][0] in planned and not until_found]:
             seeded = f"{seed} {self.layer} {self.dtype} {tuple(fault)}"
             self._draw(4 * examples, seeded, phases, remembered, only=fault)
         self.failed = remembered.values

@@ -118,7 +118,7 @@ def _verdict(search: Search, discrepancies: list[Discrepancy]) -> Verdict:
 
 def _diagnosis(layer: Asked, search: Search, finding: Finding) -> str | None:
     failing = [(case, f) for case, findings in search.wrong.items() for f in findings if f.fault == finding.fault]
-    return diagnose(layer, finding.fault, failing, list(search.right.values()))
+    return diagnose(layer, finding.fault, failing, search.right)
 
 
 def _strength(search: Search) -> Strength:
