@@ -19,11 +19,17 @@ from oracle.cases.case import refused_case
 from oracle.layers import LAYERS
 from oracle.run.run import Options
 from tests.faults.mutants.load import imported_anew
-from tests.faults.mutants.mutator import FILES, ROOT, Mutant
+from tests.faults.mutants.mutator import FILES, ROOT, Mutant, mutants
 
 MOST_LAYERS = 3
 DTYPE = Options().dtypes[0]
 Lines = set[tuple[str, int]]
+
+
+@functools.cache
+def applying() -> tuple[Mutant, ...]:
+    """Return the mutants of what NumPy arrays come to, shuffled."""
+    return tuple(mutant for mutant in mutants() if layers_of(mutant))
 
 
 def layers_of(mutant: Mutant) -> list[str]:
