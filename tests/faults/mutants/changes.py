@@ -58,6 +58,7 @@ NAMES = {
 }
 
 FUNCTIONS_OF_ONE = ("exp", "log", "sqrt", "abs", "tanh", "log1p", "erf", "expm1", "reversed", "isnan", "number")
+SYMMETRIC = ("max", "min", "maximum", "broadcast_shapes", "result_type", "is_jax", "namespace")
 METHODS_LEFT_OUT = ("astype", "copy", "reshape", "swapaxes")
 
 
@@ -153,11 +154,11 @@ def _slices(node: ast.Slice) -> Iterator[Change]:
 
 def _calls(node: ast.Call) -> Iterator[Change]:
     """Leave out arguments, exchange them, and leave out the call."""
-    arguments = node.args
-    if len(arguments) > 1 and ast.unparse(node.func).split(".")[-1] in ("range", "arange", "slice"):
+    arguments, name = node.args, ast.unparse(node.func).split(".")[-1]
+    if len(arguments) > 1 and name in ("range", "arange", "slice"):
         for i in range(len(arguments)):  # any other call would only fail
             yield "argument", _with(node, args=arguments[:i] + arguments[i + 1 :])
-    for i in range(len(arguments) - 1):
+    for i in range(len(arguments) - 1 if name not in SYMMETRIC else 0):
         pair = arguments[i : i + 2]
         if not any(_is_text(a) or isinstance(a, (ast.JoinedStr, ast.Starred)) for a in pair):
             yield "arguments exchanged", _with(node, args=[*arguments[:i], *pair[::-1], *arguments[i + 2 :]])

@@ -35,6 +35,8 @@ def applying() -> tuple[Mutant, ...]:
 def layers_of(mutant: Mutant) -> list[str]:
     """Return up to three layers that execute what is changed: first the cheapest of each family, then the cheapest.
 
+    Of the layers over 1, 2 and 3 axes, those over 2 come first: one axis cannot be taken for another, three are dear.
+
     If none does, as it is with a check that no bad call comes to, the function counts. What is executed when impl is
     imported may change the layers that mention it, or those of its file. Without any layer, only JAX arrays come to it.
     """
@@ -44,7 +46,7 @@ def layers_of(mutant: Mutant) -> list[str]:
         if not reached:
             return [layer for layer in LAYERS if _family(layer) == mutant.module]
     families: set[str] = set()
-    ranks: dict[str, tuple[bool, int]] = {}
+    ranks: dict[str, tuple[bool, tuple[bool, int]]] = {}
     for layer in sorted(reached, key=_cost):
         ranks[layer] = (_family(layer) in families, _cost(layer))
         families.add(_family(layer))
@@ -85,9 +87,12 @@ def _at_import() -> Lines:
 
 
 @functools.cache
-def _cost(layer: str) -> int:
-    """Return how many elements the edges of a layer have."""
-    return sum(prod(shape) for case in edge_cases(LAYERS[layer], DTYPE) for shape in case.shapes if shape is not None)
+def _cost(layer: str) -> tuple[bool, int]:
+    """Return whether a layer is over 1 or 3 axes only, and how many elements its edges have."""
+    elements = sum(
+        prod(shape) for case in edge_cases(LAYERS[layer], DTYPE) for shape in case.shapes if shape is not None
+    )
+    return layer.endswith(("1d", "3d")), elements
 
 
 def _executed(layer: str) -> Lines:
