@@ -102,7 +102,8 @@ class Case:
         """Draw one array; ``before`` has those that stand before it."""
         dtype, kind = numpy_dtype(self.dtype), layer.kinds.get(name, "real")
         odd = name == (self.odd_array or layer.arrays[0])
-        values = self.values if odd or self.values.exact else Values.NORMAL
+        pair = self.values is Values.SHIFTED and shape == self.shapes[0]  # a difference of large numbers
+        values = self.values if odd or pair or self.values.exact else Values.NORMAL
         drawn: np.ndarray
         if kind == "labels":
             return self._labels(shape, rng)

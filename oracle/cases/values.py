@@ -66,7 +66,7 @@ class Values(StrEnum):
         if self is Values.SHIFTED:
             return 1 / np.sqrt(float(limits.eps)) + normal
         if self is Values.WIDE:
-            return normal * 10
+            return np.sign(normal) * 10.0 ** rng.uniform(-4, 1.5, shape)
         if self is Values.LARGE:
             return normal * (100 if half else 1e4)
         if self is Values.NEGATIVE:

@@ -67,9 +67,11 @@ class InsideInputs:
     def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
         """Look at what stands around each guarded array."""
         names = (*LAYERS[question.case.layer].arrays, "dy")
-        for name, side in zip(names, answer.written_beyond, strict=False):
+        for name, memory, side in zip(names, question.case.memory, answer.written_beyond, strict=False):
             if side is not None:
                 yield Finding("wrong", self.name, name, f"writes {side} of {name}")
+            elif memory.guarded:
+                yield Held(name)
 
 
 class Form:
