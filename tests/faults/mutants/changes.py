@@ -85,7 +85,7 @@ def changes_of(node: ast.AST, owner: ast.AST, field: str) -> Iterator[Change]:
                 for other in OPERATORS[type(op)]:
                     ops = [*node.ops[:i], other(), *node.ops[i + 1 :]]
                     yield "comparison", ast.Compare(node.left, ops, node.comparators)
-        case ast.Constant(value):
+        case ast.Constant(value) if not (isinstance(owner, ast.keyword) and owner.arg == "strict"):
             yield from _constants(value)
         case ast.IfExp(test, body, orelse):
             yield "condition", ast.IfExp(test, orelse, body)

@@ -22,6 +22,7 @@ from tests.faults.mutants.load import imported_anew
 from tests.faults.mutants.mutator import FILES, ROOT, Mutant, mutants
 
 MOST_LAYERS = 3
+COMPOSED = "impl.functional.block"
 DTYPE = Options().dtypes[0]
 Lines = set[tuple[str, int]]
 
@@ -35,7 +36,8 @@ def applying() -> tuple[Mutant, ...]:
 def layers_of(mutant: Mutant) -> list[str]:
     """Return up to three layers that execute what is changed: first the cheapest of each family, then the cheapest.
 
-    Of the layers over 1, 2 and 3 axes, those over 2 come first: one axis cannot be taken for another, three are dear.
+    Composed layers come last, and of the layers over 1, 2 and 3 axes those over 2 come first: one axis cannot be taken for
+    another, three are dear. The last one is over 1 axis if there is one, because axes -1 and 3 may be the same.
 
     If none does, as it is with a check that no bad call comes to, the function counts. What is executed when impl is
     imported may change the layers that mention it, or those of its file. Without any layer, only JAX arrays come to it.
@@ -46,11 +48,13 @@ def layers_of(mutant: Mutant) -> list[str]:
         if not reached:
             return [layer for layer in LAYERS if _family(layer) == mutant.module]
     families: set[str] = set()
-    ranks: dict[str, tuple[bool, tuple[bool, int]]] = {}
+    ranks: dict[str, tuple[bool, bool, tuple[bool, int]]] = {}
     for layer in sorted(reached, key=_cost):
-        ranks[layer] = (_family(layer) in families, _cost(layer))
+        ranks[layer] = (_family(layer) == COMPOSED, _family(layer) in families, _cost(layer))
         families.add(_family(layer))
-    return sorted(reached, key=ranks.__getitem__)[:MOST_LAYERS]
+    ranked = sorted(reached, key=ranks.__getitem__)
+    over_one = [layer for layer in ranked if layer.endswith("1d")][:1]
+    return [layer for layer in ranked if layer not in over_one][: MOST_LAYERS - len(over_one)] + over_one
 
 
 @functools.cache
