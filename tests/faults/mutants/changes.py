@@ -58,7 +58,7 @@ NAMES = {
 }
 
 FUNCTIONS_OF_ONE = ("exp", "log", "sqrt", "abs", "tanh", "log1p", "erf", "expm1", "reversed", "isnan", "number")
-SYMMETRIC = ("max", "min", "maximum", "broadcast_shapes", "result_type", "is_jax", "namespace")
+SYMMETRIC = ("max", "min", "maximum", "broadcast_shapes", "result_type", "is_jax", "namespace", "swapaxes")
 METHODS_LEFT_OUT = ("astype", "copy", "reshape", "swapaxes")
 
 

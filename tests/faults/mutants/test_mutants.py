@@ -46,6 +46,15 @@ def test_a_mutant_is_in_the_layers_of_its_own_impl_only():
     assert afterwards is functional
 
 
+def test_a_mutant_that_changes_no_number_survives():
+    """It is the mutant that is found, not a mistake of whoever tries it."""
+    key = "functional/shape.py _summed_to: branch: dy.sum(axis=stretched, keepdims=True) if stretched else dy"
+    mutant = next(m for m in mutants() if m.key.startswith(key) and m.key.endswith("=True)"))
+    assert reason(mutant.key).startswith("equivalent")
+    (outcome,) = outcomes([mutant], processes=1)
+    assert outcome.seen is None
+
+
 def test_few_mutants_are_found():
     """Forty of those that ``pytest -m mutants`` tries, spread over the files."""
     tried = [mutant for mutant in applying()[:DRAWN] if mutant.key not in SURVIVORS]

@@ -7,6 +7,7 @@ import resource
 import signal
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import TimeoutError as NoAnswer
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 
@@ -49,15 +50,16 @@ class Outcome:
 def try_mutant(mutant: Mutant, layers: Iterable[str]) -> Outcome:
     """Put the layers on trial that a mutant may change, until something is found."""
     layers = tuple(layers)
-    try:
-        with mutated(mutant) as functional:
-            for dtype in DEFAULTS.dtypes:
-                for layer in layers:
-                    found = _first_found(_Limited(InProcess(getattr(functional, layer).vjp)), layer, dtype)
-                    if found is not None:
-                        return Outcome(mutant.key, layers, found[0], layer, dtype, *found[1:])
-    except Exception as error:  # impl with the mutant in it cannot be imported
-        return Outcome(mutant.key, layers, f"not loaded: {type(error).__name__}: {error}")
+    with ExitStack() as stack:
+        try:
+            functional = stack.enter_context(mutated(mutant))
+        except Exception as error:  # impl with the mutant in it cannot be imported
+            return Outcome(mutant.key, layers, f"not loaded: {type(error).__name__}: {error}")
+        for dtype in DEFAULTS.dtypes:
+            for layer in layers:
+                found = _first_found(_Limited(InProcess(getattr(functional, layer).vjp)), layer, dtype)
+                if found is not None:
+                    return Outcome(mutant.key, layers, found[0], layer, dtype, *found[1:])
     return Outcome(mutant.key, layers)
 
 
@@ -68,8 +70,8 @@ def _first_found(asked: Asked, layer: str, dtype: str) -> tuple[str, int, str] |
     search = Search(asked, layer, dtype)
     search.strength = _NotAsked(layer, dtype)
     search.run(DEFAULTS.examples, DEFAULTS.seed, until_found=True)
-    for fault, (case, finding) in search.found.items():
-        return f"{' '.join(fault)}: {finding.message}"[:300], search.judged, case.key
+    for case, (finding, *_) in search.wrong.items():
+        return f"{' '.join(finding.fault)}: {finding.message}"[:300], search.judged, case.key
     return None
 
 
