@@ -27,11 +27,12 @@ def explained(
     finding: Finding,
     aspect: Aspect | None = None,
     diagnosis: str | None = None,
+    again: bool = False,
 ) -> Discrepancy:
     """Explain a finding of the judge, on the simplest numbers that show it.
 
     The aspect is that of this case, unless another one is given: the smallest case of a fault is often at an edge, and
-    the fault shows on ordinary arrays as well.
+    the fault shows on ordinary arrays as well. ``again``: the same output has another fault in another aspect.
     """
     says = ""
     if finding.check != "process":
@@ -40,13 +41,14 @@ def explained(
     if finding.check != "process":
         arrays, dy, finding = simplified(layer, case, finding)
         finding = replace(finding, message="; ".join(filter(None, (finding.message, says))))
-    return _discrepancy(subject, case, arrays, dy, finding, aspect, diagnosis=diagnosis)
+    key = aspect if again else None
+    return _discrepancy(subject, case, arrays, dy, finding, key, aspect=aspect, diagnosis=diagnosis)
 
 
 def explained_refusal(subject: Subject, refusal: Refusal, finding: Finding) -> Discrepancy:
     """Explain why a call had to be refused."""
     case = refused_case(LAYERS[subject.layer], subject.dtype, refusal)
-    return _discrepancy(subject, case, case.arrays(), None, finding, refusal=refusal.key)
+    return _discrepancy(subject, case, case.arrays(), None, finding, refusal.key, refusal=refusal.key)
 
 
 def _discrepancy(
@@ -55,12 +57,14 @@ def _discrepancy(
     arrays: Arrays,
     dy: np.ndarray | None,
     finding: Finding,
+    key: str | None,
+    *,
     aspect: Aspect | None = None,
     **more: Any,
 ) -> Discrepancy:
     shown = dict(zip(LAYERS[case.layer].arrays, arrays, strict=True)) | ({} if dy is None else {"dy": dy})
     return Discrepancy(
-        id=identity(subject, finding.fault, more.get("refusal")),
+        id=identity(subject, finding.fault, key),
         verdict=finding.verdict,
         aspect=aspect or aspect_of(finding.fault, case),
         check=finding.check,
@@ -79,9 +83,9 @@ def _discrepancy(
     )
 
 
-def identity(subject: Subject, fault: Fault, refusal: str | None = None) -> str:
+def identity(subject: Subject, fault: Fault, key: str | None = None) -> str:
     """Return an id that the same fault has in every run."""
-    text = "/".join((*subject, *fault, *(() if refusal is None else (refusal,))))
+    text = "/".join((*subject, *fault, *(() if key is None else (key,))))
     return f"{zlib.crc32(text.encode()):08x}"
 
 
