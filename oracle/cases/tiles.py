@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from oracle.cases.case import Case
+from oracle.cases.blocked import BLOCKED
 from oracle.cases.large import LARGE
-from oracle.cases.unfolded import UNFOLDED
 from oracle.layers import Edge, Layer
 from oracle.layers.fit import Sizes, fit
 from oracle.layers.signature import Array, Run
@@ -33,13 +33,11 @@ WORK_PER_EQUATION = 1000  # an equation takes as long to trace as this many elem
 def tile_cases(layer: Layer, dtype: str, sizes: str) -> list[Case]:
     """Return the cases with long axes: none for "small", and one of a real network more for "large".
 
-    A convolution has one more, whose windows fill more than a block when they are unfolded.
+    A convolution has one more, whose windows fill more than a block, and what may be broadcast is long as well.
     """
     if sizes not in SIZES:
         raise ValueError(f"sizes must be one of {', '.join(SIZES)}, got {sizes!r}")
-    edges = [] if sizes == "small" else tile_edges(layer)
-    if sizes != "small" and layer.name in UNFOLDED:
-        edges.append(UNFOLDED[layer.name])
+    edges = [] if sizes == "small" else [*tile_edges(layer), *BLOCKED.get(layer.name, ())]
     if sizes == "large" and layer.name in LARGE:
         edges.append(LARGE[layer.name])
     return [Case(layer.name, dtype, edge.shapes, edge.configuration) for edge in edges]
