@@ -60,45 +60,130 @@ put("identity", "x + 0", elementwise(lambda x: x + 0, lambda x, y: 1))
 
 put("relu", "maximum", elementwise(lambda x: np.maximum(x, 0), lambda x, y: np.where(x > 0, 1, 0)))
 put("relu", "where, slope 1 at 0", elementwise(lambda x: np.where(x < 0, 0, x), lambda x, y: np.where(x < 0, 0, 1)))
-put("relu", "half of the sum", elementwise(lambda x: np.where(np.isinf(x), np.maximum(x, 0), x / 2 + abs(x) / 2), lambda x, y: (1 + np.sign(x)) / 2))
+put(
+    "relu",
+    "half of the sum",
+    elementwise(
+        lambda x: np.where(np.isinf(x), np.maximum(x, 0), x / 2 + abs(x) / 2), lambda x, y: (1 + np.sign(x)) / 2
+    ),
+)
 put("relu", "clip", elementwise(lambda x: np.clip(x, 0, None), lambda x, y: np.heaviside(x, 0.25)))
 
-put("leaky_relu", "where", elementwise(lambda x, negative_slope=0.01: np.where(x > 0, x, x.dtype.type(negative_slope) * x), lambda x, y, negative_slope=0.01: np.where(x > 0, 1, negative_slope)))
-put("leaky_relu", "a factor", elementwise(lambda x, negative_slope=0.01: x * np.where(x < 0, x.dtype.type(negative_slope), 1), lambda x, y, negative_slope=0.01: np.where(x < 0, x.dtype.type(negative_slope), 1)))
-put("leaky_relu", "two halves", elementwise(
-    lambda x, negative_slope=0.01: np.where(np.isfinite(x), np.maximum(x, 0) + x.dtype.type(negative_slope) * np.minimum(x, 0), np.where(x < 0, negative_slope * x, x)),
-    lambda x, y, negative_slope=0.01: np.where(x >= 0, 1, negative_slope)))
+put(
+    "leaky_relu",
+    "where",
+    elementwise(
+        lambda x, negative_slope=0.01: np.where(x > 0, x, x.dtype.type(negative_slope) * x),
+        lambda x, y, negative_slope=0.01: np.where(x > 0, 1, negative_slope),
+    ),
+)
+put(
+    "leaky_relu",
+    "a factor",
+    elementwise(
+        lambda x, negative_slope=0.01: x * np.where(x < 0, x.dtype.type(negative_slope), 1),
+        lambda x, y, negative_slope=0.01: np.where(x < 0, x.dtype.type(negative_slope), 1),
+    ),
+)
+put(
+    "leaky_relu",
+    "two halves",
+    elementwise(
+        lambda x, negative_slope=0.01: np.where(
+            np.isfinite(x),
+            np.maximum(x, 0) + x.dtype.type(negative_slope) * np.minimum(x, 0),
+            np.where(x < 0, negative_slope * x, x),
+        ),
+        lambda x, y, negative_slope=0.01: np.where(x >= 0, 1, negative_slope),
+    ),
+)
 
-put("elu", "expm1", elementwise(lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))), lambda x, y, alpha=1.0: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))))
-put("elu", "two halves", elementwise(
-    lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0)),
-    lambda x, y, alpha=1.0: np.where(x >= 0, 1, alpha * np.exp(np.minimum(x, 0)))))
-put("elu", "the slope from the value", elementwise(
-    lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-    lambda x, y, alpha=1.0: np.where(x > 0, 1, y + x.dtype.type(alpha))),
-    "y + alpha cancels for x far below 0; the slope is alpha exp(x), a small number")
-put("elu", "exp - 1", elementwise(
-    lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(np.minimum(x, 0)) - 1)),
-    lambda x, y, alpha=1.0: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))),
-    "exp(x) - 1 cancels for x near 0; the definition is expm1")
-put("elu", "sinh", elementwise(
-    lambda x, alpha=1.0: np.where(x > 0, x, alpha * 2 * np.exp(np.minimum(x, 0) / 2) * np.sinh(np.maximum(np.minimum(x, 0), -80) / 2) * np.where(x < -80, 0, 1) - np.where(x < -80, alpha, 0)),
-    lambda x, y, alpha=1.0: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)))))
+put(
+    "elu",
+    "expm1",
+    elementwise(
+        lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+        lambda x, y, alpha=1.0: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
+    ),
+)
+put(
+    "elu",
+    "two halves",
+    elementwise(
+        lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0)),
+        lambda x, y, alpha=1.0: np.where(x >= 0, 1, alpha * np.exp(np.minimum(x, 0))),
+    ),
+)
+put(
+    "elu",
+    "the slope from the value",
+    elementwise(
+        lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+        lambda x, y, alpha=1.0: np.where(x > 0, 1, y + x.dtype.type(alpha)),
+    ),
+    "y + alpha cancels for x far below 0; the slope is alpha exp(x), a small number",
+)
+put(
+    "elu",
+    "exp - 1",
+    elementwise(
+        lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(np.minimum(x, 0)) - 1)),
+        lambda x, y, alpha=1.0: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
+    ),
+    "exp(x) - 1 cancels for x near 0; the definition is expm1",
+)
+put(
+    "elu",
+    "sinh",
+    elementwise(
+        lambda x, alpha=1.0: np.where(
+            x > 0,
+            x,
+            alpha
+            * 2
+            * np.exp(np.minimum(x, 0) / 2)
+            * np.sinh(np.maximum(np.minimum(x, 0), -80) / 2)
+            * np.where(x < -80, 0, 1)
+            - np.where(x < -80, alpha, 0),
+        ),
+        lambda x, y, alpha=1.0: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
+    ),
+)
 
 put("sigmoid", "by sign", elementwise(sigmoid_by_sign, lambda x, y: sigmoid_by_sign(x) * sigmoid_by_sign(-x)))
 put("sigmoid", "as defined", elementwise(plain_sigmoid, lambda x, y: y * (1 - y)))
 put("sigmoid", "exp(x) / (1 + exp(x))", elementwise(exponential_over, lambda x, y: y * (1 - y)))
 put("sigmoid", "tanh", elementwise(half_tanh, lambda x, y: y * (1 - y)), TANH)
-put("sigmoid", "exp of minus softplus", elementwise(lambda x: np.exp(-np.logaddexp(0, -x)), lambda x, y: sigmoid_by_sign(x) * sigmoid_by_sign(-x)),
-    "the exponential multiplies the rounding of its argument, which is as large as |x|, with |x|")
+put(
+    "sigmoid",
+    "exp of minus softplus",
+    elementwise(lambda x: np.exp(-np.logaddexp(0, -x)), lambda x, y: sigmoid_by_sign(x) * sigmoid_by_sign(-x)),
+    "the exponential multiplies the rounding of its argument, which is as large as |x|, with |x|",
+)
 
 put("tanh", "NumPy", elementwise(np.tanh, lambda x, y: 1 - y * y))
-put("tanh", "expm1", elementwise(lambda x: np.sign(x) * -np.expm1(-2 * abs(x)) / (1 + np.exp(-2 * abs(x))), lambda x, y: (1 - y) * (1 + y)))
+put(
+    "tanh",
+    "expm1",
+    elementwise(
+        lambda x: np.sign(x) * -np.expm1(-2 * abs(x)) / (1 + np.exp(-2 * abs(x))), lambda x, y: (1 - y) * (1 + y)
+    ),
+)
 put("tanh", "cosh", elementwise(lambda x: np.tanh(x), lambda x, y: 1 / np.cosh(np.clip(x, -45, 45)) ** 2))
 put("softplus", "logaddexp", elementwise(lambda x: np.logaddexp(x, x.dtype.type(0)), lambda x, y: sigmoid_by_sign(x)))
-put("softplus", "max and log1p", elementwise(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))), lambda x, y: plain_sigmoid(x)))
-put("softplus", "where", elementwise(lambda x: np.where(x > 30, x, np.log1p(np.exp(np.minimum(x, 30)))), lambda x, y: exponential_over(x)))
-put("softplus", "slope 1 - exp(-y)", elementwise(lambda x: np.logaddexp(x, x.dtype.type(0)), lambda x, y: -np.expm1(-y)))
+put(
+    "softplus",
+    "max and log1p",
+    elementwise(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))), lambda x, y: plain_sigmoid(x)),
+)
+put(
+    "softplus",
+    "where",
+    elementwise(lambda x: np.where(x > 30, x, np.log1p(np.exp(np.minimum(x, 30)))), lambda x, y: exponential_over(x)),
+)
+put(
+    "softplus", "slope 1 - exp(-y)", elementwise(lambda x: np.logaddexp(x, x.dtype.type(0)), lambda x, y: -np.expm1(-y))
+)
 
 for _name, _sigmoid, _inexact in (
     ("sigmoid by sign", sigmoid_by_sign, ""),
@@ -106,12 +191,17 @@ for _name, _sigmoid, _inexact in (
     ("sigmoid by exp over", exponential_over, ""),
     ("tanh", half_tanh, TANH),
 ):
-    put("silu", _name, elementwise(
-        lambda x, s=_sigmoid: x * s(x),
-        lambda x, y, s=_sigmoid: s(x) + x * s(x) * (1 - s(x))), _inexact)
-put("silu", "a quotient", elementwise(
-    lambda x: x / (1 + np.exp(-x)),
-    lambda x, y: sigmoid_by_sign(x) * (1 + x * sigmoid_by_sign(-x))))
+    put(
+        "silu",
+        _name,
+        elementwise(lambda x, s=_sigmoid: x * s(x), lambda x, y, s=_sigmoid: s(x) + x * s(x) * (1 - s(x))),
+        _inexact,
+    )
+put(
+    "silu",
+    "a quotient",
+    elementwise(lambda x: x / (1 + np.exp(-x)), lambda x, y: sigmoid_by_sign(x) * (1 + x * sigmoid_by_sign(-x))),
+)
 
 
 def cube(x):
@@ -139,13 +229,30 @@ def gelu_with(distribution, tanh, density=lambda x: np.exp(-0.5 * x * x) / x.dty
 
 
 put("gelu", "erf", gelu_with(lambda x: 0.5 * (1 + each(erf)(x * x.dtype.type(sqrt(0.5))).astype(x.dtype)), np.tanh))
-put("gelu", "erfc", gelu_with(lambda x: 0.5 * each(erfc)(-x * x.dtype.type(sqrt(0.5))).astype(x.dtype), lambda v: 2 * sigmoid_by_sign(2 * v) - 1))
-put("gelu", "erf in float64", gelu_with(
-    lambda x: (0.5 * (1 + each(erf)(x.astype(np.float64) * sqrt(0.5)))).astype(x.dtype),
-    lambda v: np.tanh(v.astype(np.longdouble)).astype(v.dtype)))
-put("gelu", "symmetric", gelu_with(
-    lambda x: 0.5 + 0.5 * np.sign(x) * each(erf)(abs(x) * x.dtype.type(sqrt(0.5))).astype(x.dtype),
-    lambda v: np.sign(v) * np.tanh(abs(v))))
+put(
+    "gelu",
+    "erfc",
+    gelu_with(
+        lambda x: 0.5 * each(erfc)(-x * x.dtype.type(sqrt(0.5))).astype(x.dtype),
+        lambda v: 2 * sigmoid_by_sign(2 * v) - 1,
+    ),
+)
+put(
+    "gelu",
+    "erf in float64",
+    gelu_with(
+        lambda x: (0.5 * (1 + each(erf)(x.astype(np.float64) * sqrt(0.5)))).astype(x.dtype),
+        lambda v: np.tanh(v.astype(np.longdouble)).astype(v.dtype),
+    ),
+)
+put(
+    "gelu",
+    "symmetric",
+    gelu_with(
+        lambda x: 0.5 + 0.5 * np.sign(x) * each(erf)(abs(x) * x.dtype.type(sqrt(0.5))).astype(x.dtype),
+        lambda v: np.sign(v) * np.tanh(abs(v)),
+    ),
+)
 
 
 # -- softmax: rows (R, K) ------------------------------------------------------------------------------------------------
@@ -253,9 +360,18 @@ for _name, _sums in SUMS.items():
     put("log_softmax", _name, partial(log_softmax_by, _sums, lambda x, m, s: (x - m) - s))
 put("softmax", "the Jacobian", partial(softmax_by, two_passes, by_jacobian))
 put("softmax", "exp of log_softmax", softmax_by_logarithm)
-put("softmax", "powers of 2", softmax_base_2, "x log2(e) rounds twice more than x, and the power multiplies that with |x|")
-put("log_softmax", "logsumexp subtracted", partial(log_softmax_by, two_passes, lambda x, m, s: x - (m + s)),
-    "the logarithm is lost in the sum with a large maximum, which the definition subtracts first")
+put(
+    "softmax",
+    "powers of 2",
+    softmax_base_2,
+    "x log2(e) rounds twice more than x, and the power multiplies that with |x|",
+)
+put(
+    "log_softmax",
+    "logsumexp subtracted",
+    partial(log_softmax_by, two_passes, lambda x, m, s: x - (m + s)),
+    "the logarithm is lost in the sum with a large maximum, which the definition subtracts first",
+)
 
 
 @variant("log_softmax", "slope by exp of the value")

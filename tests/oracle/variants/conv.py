@@ -174,9 +174,7 @@ def convolution(method, x, w, b=None, *, stride=1, padding=0, dilation=1, groups
     return y if b is None else y + b.reshape(-1, *[1] * rank), pullback
 
 
-def transposed_convolution(
-    method, x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1
-):
+def transposed_convolution(method, x, w, b=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
     """Compute a transposed convolution: what convolution, by a method, does with dy."""
     kernel, rank = w.shape[2:], w.ndim - 2
     stride, dilation, extra = (per_axis(v, rank) for v in (stride, dilation, output_padding))

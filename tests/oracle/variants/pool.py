@@ -167,7 +167,9 @@ def _cumulative(x, frame):
     return total
 
 
-def _mean_by(add, x, *, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divide_first=False):
+def _mean_by(
+    add, x, *, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divide_first=False
+):
     frame = Frame(x, kernel_size, stride, padding, 1, ceil_mode)
     counts = frame.counts(count_include_pad).astype(x.dtype)
     y = add(x, frame) / counts
