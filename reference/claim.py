@@ -86,9 +86,9 @@ def constant(answer: Any) -> Callable[..., Any]:
 
 
 def one(option: Any) -> Any:
-    """Return the number that an option has on every axis and side. If they differ, return the option itself."""
+    """Return the number that an option has on both axes and sides. If they differ, return the option itself."""
     flat = option
-    while isinstance(flat, (list, tuple)) and flat and all(v == flat[0] for v in flat):
+    while isinstance(flat, (list, tuple)) and len(flat) == 2 and flat[0] == flat[1]:
         flat = flat[0]
     return option if isinstance(flat, (list, tuple)) else flat
 

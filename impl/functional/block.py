@@ -10,7 +10,7 @@ from typing import Any, ParamSpec
 
 from impl.array import Array
 from impl.functional.activation import relu
-from impl.functional.checks import PaddingOption, PerAxis, per_axis
+from impl.functional.checks import PaddingOption, PerAxis, per_axis, shaped, spatial
 from impl.functional.conv import conv2d
 from impl.functional.linear import affine
 from impl.functional.norm import batch_norm
@@ -76,6 +76,8 @@ def conv_relu_pool(
     >>> y.ravel(), dx.ravel(), dw.ravel()
     (array([8.]), array([0., 0., 0., 2.]), array([4.]))
     """
+    if pool_stride is not None:
+        per_axis("pool_stride", pool_stride, 2, 1)
     a, conv_kept = conv2d.forward(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     h, relu_kept = relu.forward(a)
     y, pool_kept = max_pool2d.forward(h, kernel_size=kernel_size, stride=pool_stride)
@@ -220,7 +222,14 @@ def _convolved(
 ) -> tuple[tuple[Any, Any, Any], Any]:
     """Return batch_norm(conv2d(x, w)) with the arrays of an ending, the image's size kept at stride 1."""
     w = given[f"w{end}"]
-    norm = (given[f"{what}{end}"] for what in ("gamma", "beta", "running_mean", "running_var"))
+    if w.ndim != 4 or w.shape[1] != x.shape[1]:
+        refuse(
+            f"w{end} has shape {tuple(w.shape)} but its input with {x.shape[1]} channels needs 4 axes, the second as long"
+        )
+    norm = []
+    for name in (f"{what}{end}" for what in ("gamma", "beta", "running_mean", "running_var")):
+        shaped(name, given[name], (w.shape[0],), f"w{end} with {w.shape[0]} filters")
+        norm.append(given[name])
     a, conv_kept = conv2d.forward(x, w, stride=stride, padding=tuple(k // 2 for k in w.shape[2:]))
     value, norm_kept = batch_norm.forward(a, *norm, **options)
     return value, (conv_kept, norm_kept)
@@ -241,8 +250,9 @@ def _block(
     """Return relu(convolutions(x) + shortcut(x)) with the new running statistics, and the residuals."""
     given: dict[str, Any] = dict(zip(block.arrays, arrays, strict=True))
     x, projected = given["x"], given[f"w{SHORTCUT}"] is not None
+    spatial(x, 2)
     filters = given[f"w{block.convolutions[-1]}"].shape[0]
-    if not projected and (x.ndim != 4 or x.shape[1] != filters or per_axis("stride", stride, 2, 1) != (1, 1)):
+    if not projected and (x.shape[1] != filters or per_axis("stride", stride, 2, 1) != (1, 1)):
         refuse(
             f"x of shape {tuple(x.shape)} becomes {filters} channels at stride {stride}: "
             f"w_shortcut of shape ({filters}, channels, 1, 1) is needed"

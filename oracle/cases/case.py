@@ -102,7 +102,8 @@ class Case:
         """Draw one array; ``before`` has those that stand before it."""
         dtype, kind = numpy_dtype(self.dtype), layer.kinds.get(name, "real")
         odd = name == (self.odd_array or layer.arrays[0])
-        values = self.values if odd or self.values.exact else Values.NORMAL
+        pair = self.values is Values.SHIFTED and shape == self.shapes[0]  # a difference of large numbers
+        values = self.values if odd or pair or self.values.exact else Values.NORMAL
         drawn: np.ndarray
         if kind == "labels":
             return self._labels(shape, rng)
@@ -112,9 +113,10 @@ class Case:
             drawn = values.probabilities(shape, rng)
         elif kind == "fraction":
             drawn = np.where(rng.random(shape) < 0.5, rng.integers(0, 2, shape), rng.random(shape))
-            if before and before[0] is not None and layer.kinds.get(layer.arrays[0]) == "probability":
-                certain = (before[0] == 0) | (before[0] == 1)  # an impossible event would cost infinitely much
-                drawn = np.where(certain, before[0].astype(np.float64), drawn)
+            p = before[0] if before and layer.kinds.get(layer.arrays[0]) == "probability" else None
+            if p is not None and p.shape == shape:
+                certain = (p == 0) | (p == 1)  # what is certain happens: an impossible event would cost infinitely much
+                drawn = np.where(certain, p.astype(np.float64), drawn)
         elif kind == "positive":
             drawn = 0.1 + rng.random(shape)
         else:

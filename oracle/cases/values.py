@@ -7,9 +7,8 @@ from enum import StrEnum
 import ml_dtypes
 import numpy as np
 
-# Shifted values have the standard deviation 1 and the mean SHIFT_TIMES_SQRT_EPS / sqrt(eps). A variance in two passes is
-# then right to about sqrt(eps), and one in a single pass loses nearly all of its digits.
-SHIFT_TIMES_SQRT_EPS = 0.35
+# Shifted values have the standard deviation 1 and the mean 1 / sqrt(eps). The bound of a variance in two passes is then
+# finite up to about 1,000 terms, and a variance in a single pass loses nearly all of its digits.
 
 
 class Values(StrEnum):
@@ -20,6 +19,7 @@ class Values(StrEnum):
     TIES = "ties"
     ZEROS = "zeros"
     SHIFTED = "shifted"
+    WIDE = "wide"
     LARGE = "large"
     NEGATIVE = "negative"
     EXTREME = "extreme"
@@ -64,7 +64,9 @@ class Values(StrEnum):
             return np.zeros(shape)
         normal = np.asarray(rng.standard_normal(shape))
         if self is Values.SHIFTED:
-            return 100 + normal if half else SHIFT_TIMES_SQRT_EPS / np.sqrt(float(limits.eps)) + normal
+            return 1 / np.sqrt(float(limits.eps)) + normal
+        if self is Values.WIDE:
+            return np.sign(normal) * 10.0 ** rng.uniform(-4, 1.5, shape)
         if self is Values.LARGE:
             return normal * (100 if half else 1e4)
         if self is Values.NEGATIVE:
@@ -84,6 +86,8 @@ class Values(StrEnum):
 
     def probabilities(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Draw probabilities of this kind. Those that may tie are also exactly 0 and 1."""
+        if self is Values.TINY:
+            return np.asarray(10.0 ** -rng.uniform(0, 15, shape))
         if self.may_tie:
             return np.asarray(rng.integers(0, 5, shape) / 4)
         return np.asarray(rng.uniform(0.02, 0.98, shape))

@@ -16,14 +16,14 @@ def layers(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Say everything about one layer.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """List the layers, or say everything about one: formula, shapes, options, and what must be refused."""
+    """List the layers, or say everything about one: formula, shapes, options, what must be refused, and known slips."""
     from oracle.layers import LAYERS
     from oracle.layers.describe import details, summary
 
     if name:
         if name not in LAYERS:
             raise Refused(f"there is no layer {name!r}; there are {', '.join(LAYERS)}")
-        found = details(LAYERS[name])
+        found = details(LAYERS[name]) | _slips(name)
         typer.echo(json.dumps(found, indent=1) if as_json else _described(found))
         return
     rows = [summary(layer) for layer in LAYERS.values()]
@@ -37,6 +37,19 @@ def layers(
     console().print(table)
 
 
+def _slips(name: str) -> dict[str, Any]:
+    """Return the known slips of a layer, and those that no case can tell from the truth, each with the reason."""
+    from oracle.slips import slips_of
+    from oracle.trial.plan import equivalent_slips
+
+    equivalent, no_effect = equivalent_slips(name, "float32")
+    slips = [slip for slip in slips_of(name) if slip.sentence not in no_effect]
+    return {
+        "slips": [{"sentence": slip.sentence, "resembles": slip.resembles} for slip in slips],
+        "equivalent": dict(equivalent),
+    }
+
+
 def _described(layer: dict[str, Any]) -> str:
     """Describe a layer in lines of text."""
     lines = [layer["layer"], "", *layer["formula"].splitlines(), "", "arrays"]
@@ -47,14 +60,19 @@ def _described(layer: dict[str, Any]) -> str:
     if layer["options"]:
         lines.append("options")
     for option in layer["options"]:
-        lines.append(f"    {option['name']}" + (" (required)" if option["required"] else f" = {option['default']!r}"))
-    lines.append("must be refused")
+        default = " (required)" if option["required"] else f" = {option['default']!r}"
+        lines.append(f"    {option['name']}{default}" + f": {option['values']}" * bool(option["values"]))
+    lines.append("must be refused" if layer["refused"] else "nothing must be refused")
     for refusal in layer["refused"]:
         shapes = ", ".join(f"{array} {tuple(shape)}" for array, shape in refusal["shapes"].items() if shape is not None)
         options = "".join(f", {name}={value!r}" for name, value in refusal["configuration"].items())
         lines += [f"    {refusal['why']}", f"        {shapes}{options}"]
-    if not layer["refused"]:
-        lines.append("    (no call)")
+    lines.append("known slips, beside those of its axes, of memory layouts and of the jaxpr")
+    for slip in layer["slips"]:
+        lines.append(f"    {slip['sentence']}" + f" (as in {slip['resembles']})" * bool(slip["resembles"]))
+    if layer["equivalent"]:
+        lines.append("slips that cannot be told from the truth in float32")
+    lines += [f"    {sentence}: {reason}" for sentence, reason in layer["equivalent"].items()]
     if layer["documents"]:
         lines.append(f"documents: {'; '.join(layer['documents'])}")
     return "\n".join(lines)

@@ -36,8 +36,32 @@ class Evidence:
         return answer is not None and _reproduces(answer, self.got, self.at.truth.pairs[self.output], self.at.case)
 
 
-def diagnose(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]], right: Sequence[Case]) -> str | None:
-    """Return a sentence that names the slips behind a fault, or None if no known slip reproduces it.
+@dataclass(frozen=True)
+class Diagnosis:
+    """The slips that reproduce what a target returned, by their sentences."""
+
+    slips: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All of them as one sentence; many are cut."""
+        left = len(self.slips) - MOST_NAMED
+        return "; or: ".join(self.slips[:MOST_NAMED]) + (f" (or {left} other known slips)" if left > 0 else "")
+
+    def explains(self, case: Case, finding: Finding) -> bool:
+        """Whether one of the slips reproduces what came in another case."""
+        if not isinstance(finding.got, np.ndarray):
+            return False
+        arrays, dy, truth = drawn(case)
+        shown = Evidence(Circumstances(case, arrays, dy, truth), finding.output, np.asarray(finding.got, np.float64))
+        with np.errstate(all="ignore"):
+            return any(shown.shows(slip) for slip in slips_at(shown.at) if slip.sentence in self.slips)
+
+
+def diagnose(
+    layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]], right: Sequence[Case]
+) -> Diagnosis | None:
+    """Find the slips behind a fault; None if no known slip reproduces it.
 
     A slip is named if it reproduces what the target returned in at least three cases with at least eight elements of
     different truth together, and if it would not have shown in a case that the target has right.
@@ -51,10 +75,7 @@ def diagnose(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]
         named = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
         for case in _telling(right):
             named = [sentence for sentence in named if not _contradicts(case, fault.output, sentence)]
-    if not named:
-        return None
-    several = f" (or {len(named) - MOST_NAMED} other known slips)" if len(named) > MOST_NAMED else ""
-    return "; or: ".join(named[:MOST_NAMED]) + several
+    return Diagnosis(tuple(named)) if named else None
 
 
 def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> list[Evidence]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from oracle.cases import Arrays, Case, Subject
 from oracle.cases.case import refused_case
+from oracle.explain.lengths import shortest
 from oracle.explain.script import script
 from oracle.explain.simplify import simplified
 from oracle.judge import Fault, Finding, aspect_of
@@ -25,22 +27,28 @@ def explained(
     finding: Finding,
     aspect: Aspect | None = None,
     diagnosis: str | None = None,
+    again: bool = False,
 ) -> Discrepancy:
     """Explain a finding of the judge, on the simplest numbers that show it.
 
     The aspect is that of this case, unless another one is given: the smallest case of a fault is often at an edge, and
-    the fault shows on ordinary arrays as well.
+    the fault shows on ordinary arrays as well. ``again``: the same output has another fault in another aspect.
     """
+    says = ""
+    if finding.check != "process":
+        case, finding, says = shortest(layer, case, finding)
     arrays, dy, _ = drawn(case)
     if finding.check != "process":
         arrays, dy, finding = simplified(layer, case, finding)
-    return _discrepancy(subject, case, arrays, dy, finding, aspect, diagnosis=diagnosis)
+        finding = replace(finding, message="; ".join(filter(None, (finding.message, says))))
+    key = aspect if again else None
+    return _discrepancy(subject, case, arrays, dy, finding, key, aspect=aspect, diagnosis=diagnosis)
 
 
 def explained_refusal(subject: Subject, refusal: Refusal, finding: Finding) -> Discrepancy:
     """Explain why a call had to be refused."""
     case = refused_case(LAYERS[subject.layer], subject.dtype, refusal)
-    return _discrepancy(subject, case, case.arrays(), None, finding, refusal=refusal.key)
+    return _discrepancy(subject, case, case.arrays(), None, finding, refusal.key, refusal=refusal.key)
 
 
 def _discrepancy(
@@ -49,12 +57,14 @@ def _discrepancy(
     arrays: Arrays,
     dy: np.ndarray | None,
     finding: Finding,
+    key: str | None,
+    *,
     aspect: Aspect | None = None,
     **more: Any,
 ) -> Discrepancy:
     shown = dict(zip(LAYERS[case.layer].arrays, arrays, strict=True)) | ({} if dy is None else {"dy": dy})
     return Discrepancy(
-        id=identity(subject, finding.fault, more.get("refusal")),
+        id=identity(subject, finding.fault, key),
         verdict=finding.verdict,
         aspect=aspect or aspect_of(finding.fault, case),
         check=finding.check,
@@ -73,9 +83,9 @@ def _discrepancy(
     )
 
 
-def identity(subject: Subject, fault: Fault, refusal: str | None = None) -> str:
+def identity(subject: Subject, fault: Fault, key: str | None = None) -> str:
     """Return an id that the same fault has in every run."""
-    text = "/".join((*subject, *fault, *(() if refusal is None else (refusal,))))
+    text = "/".join((*subject, *fault, *(() if key is None else (key,))))
     return f"{zlib.crc32(text.encode()):08x}"
 
 

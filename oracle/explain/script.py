@@ -19,14 +19,12 @@ def script(target: str, case: Case, arrays: Arrays, dy: np.ndarray | None, findi
     names = LAYERS[case.layer].arrays
     lines = [
         f'"""{case.layer} of {target}, {case.dtype}: {finding.message}"""',
-        "import jax",
         "import numpy as np",
         "from numpy import inf, nan",
         "",
         "from oracle.cases import Memory, numpy_dtype",
         "from oracle.targets.find import resolve",
         "",
-        f'jax.config.update("jax_enable_x64", {case.dtype == "float64"})',
     ]
     lines += [f"{name} = {_literal(x)}" for name, x in zip(names, arrays, strict=True)]
     lines.append(f"layer = resolve({target!r}).layer({case.layer!r})")

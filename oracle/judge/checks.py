@@ -67,9 +67,11 @@ class InsideInputs:
     def run(self, question: Question, answer: Answered, truth: Truth) -> Results:
         """Look at what stands around each guarded array."""
         names = (*LAYERS[question.case.layer].arrays, "dy")
-        for name, side in zip(names, answer.written_beyond, strict=False):
+        for name, memory, side in zip(names, question.case.memory, answer.written_beyond, strict=False):
             if side is not None:
                 yield Finding("wrong", self.name, name, f"writes {side} of {name}")
+            elif memory.guarded:
+                yield Held(name)
 
 
 class Form:
@@ -176,8 +178,8 @@ def _accurate(elements: Elements, ratio: np.ndarray) -> bool:
     The roundoff is that of the dtype of the answer if it is coarser than the dtype that was due.
     """
     roundoff = max(elements.precision.unit_roundoff, _roundoff(elements.got.dtype))
-    miss = np.where(np.isfinite(elements.miss), elements.miss, np.inf)
-    return bool(np.all((miss <= np.sqrt(roundoff) * elements.scale)[ratio > 1]))
+    near = np.isfinite(elements.miss) & (elements.miss <= np.sqrt(roundoff) * elements.scale)
+    return bool(np.all(near[ratio > 1]))
 
 
 def _roundoff(dtype: np.dtype) -> float:

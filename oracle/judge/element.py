@@ -50,6 +50,7 @@ class Elements:
         It is the magnitude of the terms, if the element is a sum. In general it follows from the bounds: they are in
         proportion to it, and the elements with the least bounds for their size have lost nothing by cancellation. These
         are the lower quarter, because a few elements may have a bound of another kind: one that is almost exact, say.
+        An exact 0 has no scale of its own and gets the usual one of its array.
         """
         size, bound = np.abs(np.asarray(self.truth.value, np.float64)), self.truth.error
         with np.errstate(all="ignore"):
@@ -57,7 +58,10 @@ class Elements:
             usual = np.quantile(relative, 0.25, method="lower") if relative.size else np.inf
             usual = max(usual, self.precision.unit_roundoff)  # the least that one operation costs
             scale = np.fmax(size, np.where(np.isfinite(bound), bound / usual, 0.0))
-        return scale if self.truth.terms is None else np.fmax(scale, self.truth.terms.size)
+        if self.truth.terms is not None:
+            scale = np.fmax(scale, self.truth.terms.size)
+        numbers = size[(size > 0) & np.isfinite(size)]
+        return np.where(scale == 0, np.median(numbers) if numbers.size else 0.0, scale)
 
 
 Mask = np.ndarray | np.bool_ | bool

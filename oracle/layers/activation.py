@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import option, shape
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _below(x: Any) -> Any:
@@ -143,6 +143,8 @@ for _function, _name, _others, _documents in (
             _function,
             _elementwise(_name, _others),
             _EDGES + _KINK + _more,
+            choices={"approximate": ("none", "tanh")} if _name == "approximate" else {},
+            ranges={_name: Range()} if _name in ("negative_slope", "alpha") else {},
             documents=_documents,
         )
     )
@@ -167,7 +169,11 @@ for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax,
                 Edge(((3, 4),), {"axis": -1}),
                 *(Edge(((3, 5),), values=values) for values in _LOGITS),
             ],
-            [Refusal("axis", ((2, 3),), {"axis": 2}, "x has 2 axes, so there is no axis 2")],
+            [
+                Refusal("axis: 2", ((2, 3),), {"axis": 2}, "x has 2 axes, so there is no axis 2"),
+                Refusal("axis: -3", ((2, 3),), {"axis": -3}, "x has 2 axes, so there is no axis -3"),
+            ],
+            ranges={"axis": Range(whole=True)},
             documents=_documents,
         )
     )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.activation import relu
-from oracle.layers.conv import convolution
+from oracle.layers.conv import CONVOLUTION, PADDING_WORDS, convolution, convolution_refusals
 from oracle.layers.draws import BATCH, maybe, option, size
 from oracle.layers.linear import affine
-from oracle.layers.norm import batch_norm
+from oracle.layers.norm import BATCH_NORM, BATCH_NORM_CHOICES, batch_norm
 from oracle.layers.places import at_least_one, per_axis
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def affine_relu(x: Any, w: Any, b: Any = None) -> Any:
@@ -283,12 +283,15 @@ def _block_edges(block: _Block) -> list[Edge]:
 
 
 def _block_refusals(block: _Block) -> list[Refusal]:
+    """Return calls that need a projection and have none; the sum with x would be broadcast."""
+
     def no_shortcut(channels: int, filters: int) -> Shapes:
         return block.shapes((2, channels, 3, 3), filters, 2, project=False, running=False)
 
     return [
-        Refusal("more filters", no_shortcut(2, 3), {}, "more filters than channels and no shortcut"),
-        Refusal("fewer filters", no_shortcut(3, 2), {}, "fewer filters than channels and no shortcut"),
+        Refusal("more filters", no_shortcut(1, 3), {}, "more filters than channels and no shortcut"),
+        Refusal("fewer filters", no_shortcut(3, 1), {}, "fewer filters than channels and no shortcut"),
+        Refusal("stride", no_shortcut(2, 2), {"stride": 3}, "the output is smaller than x and there is no shortcut"),
     ]
 
 
@@ -325,13 +328,20 @@ register(
             Edge(((1, 2, 6, 5), (2, 1, 2, 2), None), {"groups": 2, "pool_stride": 1}),
         ],
         [
-            Refusal(
-                "kernel_size",
-                ((1, 1, 2, 2), (1, 1, 2, 2), (1,)),
-                {},
-                "the pooling window is larger than the output of the convolution",
+            *convolution_refusals(2),
+            *(
+                Refusal(
+                    f"kernel_size, axis {axis}",
+                    ((1, 1, 3, 3), (1, 1, 1, 1), (1,)),
+                    {"kernel_size": kernel, "pool_stride": 1},
+                    f"the pooling window {kernel} is larger than the output of the convolution",
+                )
+                for axis, kernel in enumerate([(4, 1), (1, 4)])
             ),
         ],
+        choices=PADDING_WORDS,
+        ranges=CONVOLUTION
+        | {"kernel_size": Range(1, whole=True, axes="S"), "pool_stride": Range(1, whole=True, axes="S")},
         nan_may_spread=True,
         documents=("004: 4, 5.3",),
     )
@@ -356,6 +366,17 @@ register(
             ),
             Edge(((1, 2, 4, 3), (2, 2, 2, 2), None, (2,), None, (2,), (2,)), {"training": True, "eps": 0.5}),
         ],
+        [
+            *(replace(refusal, shapes=(*refusal.shapes, *[None] * 4)) for refusal in convolution_refusals(2)),
+            Refusal(
+                "evaluation",
+                ((2, 2, 4, 4), (2, 2, 3, 3), None, (2,), (2,), None, None),
+                {"training": False},
+                "evaluation needs running statistics",
+            ),
+        ],
+        choices=PADDING_WORDS | BATCH_NORM_CHOICES,
+        ranges=CONVOLUTION | BATCH_NORM,
         no_gradient=("running_mean", "running_var"),
         nan_may_spread=True,
         documents=("000: 4.9, 5.3",),
@@ -370,6 +391,8 @@ for _block in _BLOCKS:
             _block_domain(_block),
             _block_edges(_block),
             _block_refusals(_block),
+            choices=BATCH_NORM_CHOICES,
+            ranges=BATCH_NORM | {"stride": Range(1, whole=True, axes="S")},
             no_gradient=_block.running,
             nan_may_spread=True,
             documents=_block.documents,

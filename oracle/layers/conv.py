@@ -10,7 +10,7 @@ from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, short, size
 from oracle.layers.places import at_least_one, combine, edges, gather, per_axis, transposed_axis, window_axis
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _contract(x: Any, w: Any, b: Any, index: Any, groups: int, output: list[int], transposed: bool) -> Any:
@@ -159,18 +159,38 @@ def _conv_edges(rank: int) -> list[Edge]:
         Edge(((1, 1, *s(3, 4, 3)), (1, 1, *s(3, 4, 3)), (1,)), {"padding": "valid"}),
         Edge(((1, 2, *s(6, 7, 5)), (2, 2, *s(3, 2, 2)), (2,)), {"padding": "valid", "stride": 2, "dilation": 2}),
         Edge(((2, 2, *s(5, 4, 3)), (2, 2, *s(2, 3, 2)), (2,)), {"stride": s(1, 2, 2), "padding": s(0, 1, 1)}),
+        *last_axis_edges(rank),
     ]
 
 
-def _conv_refusals(rank: int) -> list[Refusal]:
-    one, three = (1,) * rank, (3,) * rank
+def convolution_refusals(rank: int) -> list[Refusal]:
+    """Return the calls to be refused for a kernel, groups or a padding that do not fit."""
+    one, two, four = (1,) * rank, (2,) * rank, (4,) * rank
+    too_large = [tuple(5 if axis == large else 2 for axis in range(rank)) for large in range(rank)]
     return [
-        Refusal("kernel", ((1, 2, *[2] * rank), (2, 2, *three), (2,)), {}, "the kernel is larger than x"),
-        Refusal(
-            "groups", ((1, 4, *[4] * rank), (3, 2, *one), (3,)), {"groups": 2}, "groups = 2 does not divide 3 filters"
+        *(
+            Refusal(
+                f"kernel, axis {axis}", ((1, 2, *four), (2, 2, *kernel), (2,)), {}, f"the kernel {kernel} exceeds x"
+            )
+            for axis, kernel in enumerate(too_large)
         ),
-        Refusal("stride", ((1, 2, *[4] * rank), (2, 2, *three), (2,)), {"stride": 0}, "the stride is 0"),
+        Refusal("filters", ((1, 4, *four), (3, 2, *one), (3,)), {"groups": 2}, "groups = 2 does not divide 3 filters"),
+        Refusal(
+            "channels", ((1, 5, *four), (4, 2, *one), (4,)), {"groups": 2}, "groups = 2 does not divide 5 channels"
+        ),
+        Refusal(
+            "same",
+            ((1, 2, *four), (2, 2, *two), (2,)),
+            {"padding": "same", "stride": 2},
+            'padding "same" needs stride 1, but the stride is 2',
+        ),
     ]
+
+
+def last_axis_edges(rank: int) -> list[Edge]:
+    """Return calls whose stride or dilation differs along the last axis, for any layer with a kernel."""
+    last, sizes, two = (1, 1, 2)[3 - rank :], (4, 5, 7)[3 - rank :], (2,) * rank
+    return [Edge(((1, 2, *sizes), (2, 2, *two), (2,)), {name: last}) for name in ("dilation", "stride") if rank > 1]
 
 
 def _transpose_edges(rank: int) -> list[Edge]:
@@ -193,20 +213,37 @@ def _transpose_edges(rank: int) -> list[Edge]:
         Edge(((1, 2, *s(4, 3, 3)), (2, 1, *s(3, 2, 2)), (1,)), {"dilation": 2, "padding": 1}),
         Edge(((1, 2, *s(4, 3, 3)), (2, 1, *s(3, 3, 2)), (1,)), {"padding": s((1, 0), (0, 1), (1, 0))}),
         Edge(((1, 1, *s(3, 3, 3)), (1, 1, *s(1, 1, 1)), (1,)), {"padding": 1, "stride": 2}),
+        Edge(((1, 2, *s(3, 3, 3)), (2, 4, *s(2, 2, 2)), (4,))),  # as many filters as places along the last axis
+        *last_axis_edges(rank),
     ]
 
 
 def _transpose_refusals(rank: int) -> list[Refusal]:
-    shapes = ((1, 2, *[2] * rank), (2, 2, *[2] * rank), (2,))
+    two = (2,) * rank
+    shapes = ((1, 2, *two), (2, 2, *two), (2,))
+    too_large = [tuple(2 if axis == large else 0 for axis in range(rank)) for large in range(rank)]
     return [
-        Refusal(
-            "output_padding",
-            shapes,
-            {"stride": 2, "output_padding": 2},
-            "output_padding is not smaller than the stride",
-        )
+        *(
+            Refusal(
+                f"output_padding, axis {axis}",
+                shapes,
+                {"stride": 2, "output_padding": extra},
+                f"output_padding {extra} is not smaller than the stride",
+            )
+            for axis, extra in enumerate(too_large)
+        ),
+        Refusal("channels", ((1, 3, *two), (3, 2, *two), (4,)), {"groups": 2}, "groups = 2 does not divide 3 channels"),
+        Refusal("empty", shapes, {"padding": 2}, "the padding leaves no place of the output"),
     ]
 
+
+PADDING_WORDS = {"padding": ("same", "valid")}
+CONVOLUTION = {
+    "stride": Range(1, whole=True, axes="S"),
+    "padding": Range(0, whole=True, axes="S", pairs=True),
+    "dilation": Range(1, whole=True, axes="S"),
+    "groups": Range(1, whole=True),
+}
 
 for _rank in (1, 2, 3):
     register(
@@ -216,7 +253,9 @@ for _rank in (1, 2, 3):
             convolution,
             _conv_domain(_rank),
             _conv_edges(_rank),
-            _conv_refusals(_rank),
+            convolution_refusals(_rank),
+            choices=PADDING_WORDS,
+            ranges=CONVOLUTION,
             nan_may_spread=True,
             documents=("000: 4.1-4.7", "001", "002: I.2, I.3, III.4, III.5", "004: 1.1, 2") if _rank == 2 else (),
         )
@@ -229,6 +268,8 @@ for _rank in (1, 2, 3):
             _conv_transpose_domain(_rank),
             _transpose_edges(_rank),
             _transpose_refusals(_rank),
+            choices=PADDING_WORDS,
+            ranges=CONVOLUTION | {"output_padding": Range(0, whole=True, axes="S")},
             nan_may_spread=True,
         )
     )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from oracle.layers.options import values_of
 from oracle.layers.signature import Array
 from oracle.layers.spec import LAYERS, Layer
 
@@ -33,7 +34,12 @@ def details(layer: Layer) -> dict[str, Any]:
         "signature": str(layer.signature),
         "arrays": [_array(array) | {"gradient": _has_gradient(layer, array)} for array in layer.signature.arrays],
         "options": [
-            {"name": name, "required": default is ..., "default": None if default is ... else default}
+            {
+                "name": name,
+                "required": default is ...,
+                "default": None if default is ... else default,
+                "values": values_of(name, layer.choices, layer.ranges),
+            }
             for name, default in layer.options.items()
         ],
         "outputs": [_array(output) for output in layer.signature.outputs],

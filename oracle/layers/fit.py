@@ -76,6 +76,42 @@ def fit(arrays: Sequence[Array], shapes: Shapes, options: Mapping[str, Any], kno
     return found
 
 
+def shapes_of(
+    arrays: Sequence[Array], sizes: Mapping[str, int | Shape], options: Mapping[str, Any], given: Sequence[bool]
+) -> Shapes | None:
+    """Compute the shapes of the given arrays from the sizes of the symbols; None if a length is not a whole number.
+
+    >>> from oracle.layers.signature import parse
+    >>> conv = parse("x (N, C, *S:2); w (F, C/groups, *K:2); b? (F) -> (N, F, *O:2)")
+    >>> sizes = {"N": 1, "C": 4, "S": (5, 6), "F": 3, "K": (3, 3)}
+    >>> shapes_of(conv.arrays, sizes, {"groups": 2}, (True, True, False))
+    ((1, 4, 5, 6), (3, 2, 3, 3), None)
+    """
+    names = dict(options) | dict(sizes)
+    shapes: list[Shape | None] = []
+    for array, there in zip(arrays, given, strict=True):
+        if not there:
+            shapes.append(None)
+            continue
+        lengths: list[int] = []
+        for part in array.axes:
+            if isinstance(part, Run):
+                lengths += names[part.name]
+                continue
+            length = Fraction(1)
+            for factor in part.factors:
+                value = names.get(str(factor.value), factor.value)
+                number = prod(value) if factor.total else value
+                if factor.divides and not number:
+                    return None
+                length = length / number if factor.divides else length * number
+            if length.denominator != 1:
+                return None
+            lengths.append(int(length))
+        shapes.append(tuple(lengths))
+    return tuple(shapes)
+
+
 def _runs(found: Fit, i: int, array: Array, shape: Shape, options: Mapping[str, Any]) -> list[tuple[int, int, Size]]:
     """Assign the axes of a shape to those of the signature: settle the runs, and return the places of the others."""
     counts = [_count(axis, found.sizes, options) for axis in array.axes]

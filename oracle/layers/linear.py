@@ -48,6 +48,7 @@ register(
             Edge(((2, 3, 2, 2), (12, 4), (4,))),
             Edge(((4, 2, 3), (6, 5), None)),
             Edge(((3, 4), (4, 2), (2,))),
+            Edge(((4, 2, 2), (4, 4), (4,))),  # a square w, and as many rows
             Edge(((1, 40), (40, 3), (3,)), values="shifted"),
         ],
         nan_may_spread=True,
@@ -67,6 +68,7 @@ register(
             Edge(((2, 3, 4), (5, 4), (5,))),
             Edge(((2, 1, 3, 4), (2, 4), None)),
             Edge(((3, 4), (2, 4), (2,))),
+            Edge(((3, 3), (3, 3), (3,))),  # a square w, and as many rows
         ],
         nan_may_spread=True,
         documents=("000: 2.6",),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, option, shape, size
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _reduce(losses: Any, reduction: str) -> Any:
@@ -108,6 +108,11 @@ def _pair_edges() -> list[Edge]:
 
 
 _LOGITS = ("large", "extreme", "shifted", "negative", "ties", "nan", "infinite", "minus_infinite")
+_PAIR_REFUSALS = [
+    Refusal("column", ((3,), (3, 1)), {}, "a vector and a column would be broadcast to a matrix"),
+    Refusal("single", ((3,), ()), {}, "a vector and a single number would be broadcast"),
+]
+_REDUCTION = {"reduction": ("mean", "sum", "none")}
 
 register(
     Layer(
@@ -133,6 +138,9 @@ register(
             *(Edge(((3, 4), (3,), None), values=values) for values in _LOGITS),
             Edge(((3, 4), (3,), None), {"reduction": "sum"}, "large"),
         ],
+        [Refusal("column", ((3, 4), (3, 1), None), {}, "the labels are a column, not a vector")],
+        choices=_REDUCTION,
+        ranges={"ignore_index": Range(whole=True), "label_smoothing": Range(0, 1)},
         no_gradient=("labels", "weight"),
         documents=("000: 3.3", "004: 5.3"),
     )
@@ -143,7 +151,13 @@ register(
         "p probability (*A); targets fraction (*A) -> (*L)",
         binary_cross_entropy,
         _pair_domain,
-        [*_pair_edges(), *(Edge(((4, 3), (4, 3)), {"reduction": r}, "ties") for r in ("mean", "none"))],
+        [
+            *_pair_edges(),
+            *(Edge(((4, 3), (4, 3)), {"reduction": r}, "ties") for r in ("mean", "none")),
+            Edge(((4, 3), (4, 3)), {"reduction": "none"}, "tiny"),
+        ],
+        _PAIR_REFUSALS,
+        choices=_REDUCTION,
         no_gradient=("targets",),
         documents=("000: 3.2",),
     )
@@ -155,6 +169,8 @@ register(
         mse_loss,
         _pair_domain,
         _pair_edges(),
+        _PAIR_REFUSALS,
+        choices=_REDUCTION,
         documents=("003: MSE",),
     )
 )
@@ -173,6 +189,7 @@ register(
             Edge(((3, 2),), {"weight": 0.0}),
             Edge(((2, 2, 2, 2),)),
         ],
+        ranges={"weight": Range()},
         documents=("004: 5.3.2",),
     )
 )

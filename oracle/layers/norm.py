@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from oracle.layers.draws import BATCH, maybe, option, shape, size
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _mean(x: Any, axes: tuple[int, ...]) -> Any:
@@ -143,6 +143,11 @@ def _instance_norm_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     return (x, maybe(draw, (x[1],)), maybe(draw, (x[1],))), configuration
 
 
+BATCH_NORM_CHOICES = {"training": (True, False)}
+BATCH_NORM = {"momentum": Range(0, 1), "eps": Range(0)}
+_EPS = {"eps": Range(0, refused=())}  # PyTorch refuses a negative eps in batch_norm only
+_LAST_AXES = _EPS | {"normalized_ndim": Range(1, whole=True)}
+
 _SPREADS = ("shifted", "zeros", "ties", "extreme")
 
 register(
@@ -170,7 +175,17 @@ register(
             Edge(((3, 2, 2, 2), (2,), (2,), (2,), (2,)), {"training": False}),
             *(Edge(((4, 2, 2), (2,), (2,), (2,), (2,)), values=values) for values in _SPREADS),
         ],
-        [Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel")],
+        choices=BATCH_NORM_CHOICES,
+        ranges=BATCH_NORM,
+        more_refusals=[
+            Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel"),
+            Refusal(
+                "evaluation",
+                ((4, 3), (3,), (3,), None, None),
+                {"training": False},
+                "evaluation needs running statistics",
+            ),
+        ],
         no_gradient=("running_mean", "running_var"),
         documents=("000: 2.7, 4.9", "004: 6"),
     )
@@ -194,6 +209,7 @@ register(
             Edge(((2, 3), (2, 3), (2, 3)), {"normalized_ndim": 2}),
             *(Edge(((3, 5), (5,), (5,)), values=values) for values in _SPREADS),
         ],
+        ranges=_LAST_AXES,
         documents=("004: 7.1",),
     )
 )
@@ -214,7 +230,10 @@ register(
             Edge(((2, 3, 4), (3,), None), {"groups": 3, "eps": 0.5}),
             *(Edge(((2, 4, 3, 2), (4,), (4,)), {"groups": 2}, values) for values in _SPREADS),
         ],
-        [Refusal("groups", ((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels")],
+        ranges=_EPS | {"groups": Range(1, whole=True)},
+        more_refusals=[
+            Refusal("groups", ((2, 4, 3), (4,), (4,)), {"groups": 3}, "groups = 3 does not divide 4 channels")
+        ],
         documents=("004: 7",),
     )
 )
@@ -234,6 +253,7 @@ register(
             Edge(((2, 3, 4), None, None)),
             *(Edge(((2, 2, 3, 2), (2,), (2,)), values=values) for values in _SPREADS),
         ],
+        ranges=_EPS,
         documents=("004: 7.1",),
     )
 )
@@ -250,8 +270,10 @@ register(
             Edge(((3, 6), None)),
             Edge(((3, 5), (5,))),
             Edge(((3, 4), (4,)), {"eps": 0.5}),
+            Edge(((2, 3, 4), (4,))),
             Edge(((2, 3), (2, 3)), {"normalized_ndim": 2}),
             *(Edge(((3, 5), (5,)), values=values) for values in _SPREADS),
         ],
+        ranges=_LAST_AXES,
     )
 )

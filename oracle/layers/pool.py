@@ -11,7 +11,7 @@ from jax import lax
 
 from oracle.layers.draws import BATCH, option, short, size
 from oracle.layers.places import at_least_one, combine, edges, gather, per_axis, window_axis
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def _window_index(
@@ -169,6 +169,9 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
         Edge(((1, 1, *s(6, 6, 4)),), {"kernel_size": s(3, 2, 2), "stride": 2, "ceil_mode": True, "padding": 1}),
         Edge(((1, 1, *s(5, 4, 4)),), {"kernel_size": 2, "stride": 1, "padding": s((1, 0), (0, 1), (1, 1))}),
         Edge(((2, 1, *s(4, 4, 3)),), {"kernel_size": 2, "stride": 1}, "zeros"),
+        Edge(((1, 2, *s(7, 5, 7)),), {"kernel_size": 2, "stride": (1, 1, 2)[3 - rank :]}),
+        # With ceil_mode, one window more would start in the padding after x.
+        Edge(((1, 2, *s(5, 5, 5)),), {"kernel_size": 2, "padding": 1, "ceil_mode": True}),
         *(Edge(((1, 1, *s(5, 4, 3)),), {"kernel_size": 2, "stride": 1, "padding": 1}, values) for values in _FAR_BELOW),
     ]
     if dilated:
@@ -184,15 +187,25 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
 
 
 def _pool_refusals(rank: int) -> list[Refusal]:
-    return [
-        Refusal("kernel", ((1, 1, *[2] * rank),), {"kernel_size": 3}, "the kernel is larger than x"),
-        Refusal(
-            "padding",
-            ((1, 1, *[4] * rank),),
-            {"kernel_size": 2, "padding": 2},
-            "the padding is larger than half of the kernel",
-        ),
-    ]
+    x = ((1, 1, *[4] * rank),)
+
+    def along(axis: int, large: int) -> tuple[int, ...]:
+        return tuple(large if a == axis else 1 for a in range(rank))
+
+    found = []
+    for axis in range(rank):
+        kernel, padding = along(axis, 5), tuple(n - 1 for n in along(axis, 3))
+        found += [
+            Refusal(f"kernel, axis {axis}", x, {"kernel_size": kernel}, f"the kernel {kernel} exceeds x"),
+            Refusal(
+                f"padding, axis {axis}",
+                x,
+                {"kernel_size": 2, "padding": padding},
+                f"the padding {padding} is more than half of the kernel",
+            ),
+        ]
+    same = {"kernel_size": 2, "stride": 2, "padding": "same"}
+    return [*found, Refusal("same", x, same, 'padding "same" needs stride 1, but the stride is 2')]
 
 
 def _global_domain(draw: Draw) -> tuple[Shapes, Configuration]:
@@ -217,6 +230,13 @@ _GLOBAL_EDGES = [
     *(Edge(((2, 2, 3),), values=values) for values in _FAR_BELOW),
 ]
 
+_WINDOW_CHOICES = {"padding": ("same", "valid"), "ceil_mode": (False, True)}
+_WINDOW = {
+    "kernel_size": Range(1, whole=True, axes="S"),
+    "stride": Range(1, whole=True, axes="S"),
+    "padding": Range(0, whole=True, axes="S", pairs=True),
+}
+
 for _rank in (1, 2, 3):
     register(
         Layer(
@@ -226,6 +246,8 @@ for _rank in (1, 2, 3):
             _pool_domain(_rank, dilated=True),
             _pool_edges(_rank, dilated=True),
             _pool_refusals(_rank),
+            choices=_WINDOW_CHOICES,
+            ranges=_WINDOW | {"dilation": Range(1, whole=True, axes="S")},
             ties=max_windows,
             documents=("000: 4.8", "001", "002: I.4, III.3", "004: 1.2, 3") if _rank == 2 else (),
         )
@@ -238,6 +260,8 @@ for _rank in (1, 2, 3):
             _pool_domain(_rank, dilated=False),
             _pool_edges(_rank, dilated=False),
             _pool_refusals(_rank),
+            choices=_WINDOW_CHOICES | {"count_include_pad": (True, False)},
+            ranges=_WINDOW,
             documents=("000: 4.8", "001", "002: I.4, III.3") if _rank == 2 else (),
         )
     )
@@ -269,5 +293,6 @@ register(
             Edge(((1, 2, 3, 2),), {"output_size": 5}),
             Edge(((1, 1, 4, 3, 5),), {"output_size": (2, 3, 4)}),
         ],
+        ranges={"output_size": Range(1, whole=True, axes="S", refused=(-1,))},  # PyTorch accepts 0: the output is empty
     )
 )

@@ -11,7 +11,7 @@ from jax import lax
 
 from oracle.layers.draws import BATCH, option, shape, short, size
 from oracle.layers.places import combine, edges, gather
-from oracle.layers.spec import Configuration, Draw, Edge, Layer, Refusal, Shapes, register
+from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
 
 def add(x: Any, y: Any) -> Any:
@@ -144,6 +144,8 @@ register(
                 "reflect", ((1, 1, 2),), {"padding": 2, "mode": "reflect"}, "the reflection reaches past the end of x"
             )
         ],
+        choices={"mode": ("constant", "reflect", "replicate", "circular")},
+        ranges={"padding": Range(whole=True, axes="S", pairs=True)},  # PyTorch crops if it is negative
         documents=("000: 4.3", "004: 2.1"),
     )
 )
@@ -162,6 +164,8 @@ register(
             Edge(((2, 3, 2), (2, 3, 2))),
             Edge(((), ())),
         ],
+        [Refusal("column", ((3,), (3, 1)), {}, "a vector and a column would be broadcast to a matrix")],
+        ranges={"p": Range(0, below=1)},
         no_gradient=("mask",),
     )
 )

@@ -5,14 +5,27 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from oracle.layers.calls import Configuration, Edge, Refusal, refusals_from_shapes
+from oracle.layers.calls import Configuration, Edge, Refusal, refusals_from_options, refusals_from_shapes
 from oracle.layers.fit import Shapes
+from oracle.layers.options import Choices, Range, Ranges
 from oracle.layers.signature import Signature, parse
 
-__all__ = ["LAYERS", "Configuration", "Draw", "Edge", "Layer", "Refusal", "Shapes", "register"]
+__all__ = [
+    "LAYERS",
+    "Choices",
+    "Configuration",
+    "Draw",
+    "Edge",
+    "Layer",
+    "Range",
+    "Ranges",
+    "Refusal",
+    "Shapes",
+    "register",
+]
 
 Draw = Callable[[Any], Any]
 
@@ -25,7 +38,9 @@ class Layer:
     - ``mathematics(*arrays, **configuration)`` computes the value with ``jax.lax``, or a tuple of which only the first
       entry is differentiable. Its keyword-only parameters are the options.
     - ``domain(draw)`` draws shapes and a configuration with Hypothesis.
-    - ``more_refusals`` are the calls to be refused for another reason than their shapes.
+    - ``choices`` has all values of each option that takes words or truth values, and ``ranges`` the numbers that each
+      option that takes numbers may be. An option that takes both is in both.
+    - ``more_refusals`` are the calls to be refused that do not follow from the shapes, the choices and the ranges.
     - ``nan_may_spread``: an implementation may multiply zeros (of padding, of other groups) with the elements of an input,
       so NaN or infinity in the input may show up at other places of the output.
     - ``ties(configuration, shapes)`` returns the windows over which the layer takes its maxima.
@@ -41,6 +56,8 @@ class Layer:
     nan_may_spread: bool = False
     ties: Callable[[Configuration, Shapes], Any] | None = None
     documents: tuple[str, ...] = ()
+    choices: Choices = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
 
     @functools.cached_property
     def signature(self) -> Signature:
@@ -76,8 +93,13 @@ class Layer:
 
     @functools.cached_property
     def refusals(self) -> tuple[Refusal, ...]:
-        """The calls that every implementation must refuse: first those that follow from the shapes."""
-        return (*refusals_from_shapes(self.signature, self.edges, self.options), *self.more_refusals)
+        """The calls that every implementation must refuse: those that follow from shapes and options, then the others."""
+        call = self.signature, self.edges, self.options
+        return (
+            *refusals_from_shapes(*call),
+            *refusals_from_options(*call, self.choices, self.ranges),
+            *self.more_refusals,
+        )
 
 
 LAYERS: dict[str, Layer] = {}

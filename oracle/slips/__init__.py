@@ -9,6 +9,7 @@ from oracle.layers import LAYERS
 from oracle.slips import (  # noqa: F401 (importing a family puts its slips into the catalogue)
     activation,
     backward,
+    block,
     conv,
     dropout,
     linear,
@@ -19,6 +20,7 @@ from oracle.slips import (  # noqa: F401 (importing a family puts its slips into
     pool,
     precision,
     running,
+    shape,
     softmax,
 )
 from oracle.slips.blocks import block_slips

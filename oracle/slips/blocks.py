@@ -27,16 +27,28 @@ def block_slips(at: Circumstances) -> Iterator[Slip]:
     for axis, length in lengths.items():
         for block in (block for block in BLOCKS if block < length):
             for output in at.names:
-                first = f"{output} uses only the first {block} along {axis}"
-                yield Slip(first, functools.partial(_of, cut, output, axis, block))
-                if length % block:
-                    rest = f"{output} leaves out what is beyond the last whole block of {block} along {axis}"
-                    yield Slip(rest, functools.partial(_of, cut, output, axis, length - length % block))
+                beyond, whole = f"the first {block} along {axis}", length - length % block
+                yield Slip(f"{output} uses only {beyond}", functools.partial(_of, cut, output, axis, block))
+                written = functools.partial(_written, output, axis, block)
+                yield Slip(f"{output} is zero beyond {beyond}: it was never written", written)
+                if whole < length:
+                    beyond = f"the last whole block of {block} along {axis}"
+                    used = functools.partial(_of, cut, output, axis, whole)
+                    yield Slip(f"{output} leaves out what is beyond {beyond}", used)
+                    written = functools.partial(_written, output, axis, whole)
+                    yield Slip(f"{output} is zero beyond {beyond}: it was never written", written)
 
 
 def _of(cut: functools._lru_cache_wrapper[Answers], output: str, axis: str, length: int, at: Circumstances) -> Answers:
     answers = cut(axis, length)
     return {output: answers[output]} if output in answers else NOTHING
+
+
+def _written(output: str, axis: str, length: int, at: Circumstances) -> Answers:
+    """Return an output that is right up to a length along an axis, and zero beyond."""
+    array, y = _signature_of(at, output), at.true(output)
+    axes = axes_of(array, y.ndim)
+    return {output: _kept(y, axes, axis, length)} if axis in axes else NOTHING
 
 
 def axes_of(array: Array, ndim: int) -> list[str]:
@@ -81,11 +93,15 @@ def _cut(at: Circumstances, axis: str, length: int) -> Answers:
     cut = {name: _kept(x, axes, axis, length) for name, (x, axes) in _named(at).items()}
     dy = cut.pop("dy")
     found = dict(at.elsewhere(given=cut, dy=dy))
-    shapes = {array.name: array for array in (*at.layer.signature.outputs, *at.layer.signature.arrays)}
     for name, y in found.items():
-        array = shapes[name if name in at.layer.outputs else name.removeprefix("d")]
-        found[name] = _kept(y, axes_of(array, y.ndim), axis, length)
+        found[name] = _kept(y, axes_of(_signature_of(at, name), y.ndim), axis, length)
     return found
+
+
+def _signature_of(at: Circumstances, output: str) -> Array:
+    """Return the entry of the signature for an output, or for the array of a gradient."""
+    arrays = {array.name: array for array in (*at.layer.signature.outputs, *at.layer.signature.arrays)}
+    return arrays[output if output in at.layer.outputs else output.removeprefix("d")]
 
 
 def _kept(x: np.ndarray, axes: list[str], axis: str, length: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,7 @@ def slip(
     """Put a function into the catalogue, for the layers of these names that have these options."""
 
     def put(function: Function) -> Function:
+        @wraps(function)
         def answers(at: Circumstances) -> Answers:
             # NumPy makes a scalar of what is computed from arrays without axes.
             return {name: np.asarray(y, np.float64) for name, y in function(at).items()}

@@ -20,7 +20,7 @@ def last_lines(error: BaseException) -> str:
     If frames of the target's own files are known, those of libraries are left out, except the last one.
     """
     try:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _judge_s(frame.filename)]
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _of_the_judge(frame.filename)]
         own = [frame for frame in frames if not any(Path(frame.filename).is_relative_to(x) for x in _LIBRARIES)]
         shown = own[-MOST_FRAMES:] + [frame for frame in frames[-1:] if frame not in own] if own else frames
         lines = traceback.format_list(shown[-MOST_FRAMES - 1 :]) + traceback.format_exception_only(error)
@@ -29,6 +29,6 @@ def last_lines(error: BaseException) -> str:
         return ""
 
 
-def _judge_s(filename: str) -> bool:
+def _of_the_judge(filename: str) -> bool:
     path = Path(filename)
     return filename.startswith("<frozen") or (path.is_relative_to(_PACKAGE) and not path.is_relative_to(_BUILT_IN))

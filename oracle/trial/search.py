@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,16 +16,18 @@ from hypothesis.database import ExampleDatabase
 from hypothesis.errors import HypothesisException
 from hypothesis.internal.conjecture import engine
 
-from oracle.cases import Case, cases, pool
-from oracle.judge import Fault, Finding, Judgement, judge
+from oracle.cases import Case, again, cases, pool
+from oracle.judge import Fault, Finding, Judgement, aspect_of, judge
 from oracle.layers import LAYERS
+from oracle.results import Aspect
 from oracle.targets.ask import Asked
 from oracle.trial.offers import Offers
-from oracle.trial.plan import planned_cases
+from oracle.trial.plan import LONGEST_SMALL, has_plan, longest, planned_cases
 from oracle.trial.strength import Strength
 
 MOST_TIMED_OUT = 3
 MOST_CRASHED = 25
+SPARE = 10
 BATCH = 1000  # Hypothesis remembers every example of a search
 
 
@@ -35,14 +38,15 @@ class Search:
         self.asked, self.layer, self.dtype, self.sizes = asked, layer, dtype, sizes
         self.total = Judgement()
         self.strength, self.offers, self.pullbacks = Strength(layer, dtype), Offers(), Offers()
-        self.right: dict[tuple[int, int], Case] = {}
+        self.tried: set[tuple[int, int]] = set()
+        self.right: list[Case] = []
         self.wrong: dict[Case, list[Finding]] = {}
         self.refused: list[Case] = []  # in whole, or only the pullback
         self.configurations: set[int] = set()
         self.judged = self.unsupported = self.crashed = self.timed_out = 0
-        self.found: dict[Fault, tuple[Case, Finding]] = {}
+        self.found: dict[tuple[Fault, Aspect], tuple[Case, Finding]] = {}
         self.failed: set[bytes] = set()
-        self.most_refused = self.most_afterwards = 0
+        self.most_judged = self.most_refused = self.most_afterwards = sys.maxsize
         self.left: int | None = None
 
     @property
@@ -59,12 +63,30 @@ class Search:
             return [*self.offers.lacks, "the pullback"]
         return [*self.offers.lacks, *(f"the pullback with {word}" for word in self.pullbacks.lacks)]
 
+    @property
+    def open(self) -> list[str]:
+        """What the trial has not proven: the open slips, and the outputs of which nothing could be judged."""
+        never = sorted(self.total.not_judged_outputs - self.total.judged)
+        unjudged = [f"no element of {output} was judged: every bound is infinite" for output in never]
+        return [*unjudged, *sorted(self.strength.open)]
+
+    def failing(self, fault: Fault, aspect: Aspect | None = None) -> list[tuple[Case, Finding]]:
+        """Return the cases that have shown a fault, in one aspect or in any, each with its finding."""
+        return [
+            (case, finding)
+            for case, findings in self.wrong.items()
+            for finding in findings
+            if finding.fault == fault and aspect in (None, aspect_of(fault, case))
+        ]
+
     def attempt(self, case: Case, planned: bool = False) -> list[Finding]:
         """Judge a case once. After the first finding, only a bounded number of new cases is judged."""
         key = hash(case.key)
         if case in self.wrong:
             return self.wrong[case]
-        if (key, case.seed) in self.right or self.left == 0 or self.stopped:
+        if (key, case.seed) in self.tried or self.left == 0 or self.stopped:
+            return []
+        if self.judged >= self.most_judged and not self.found:
             return []
         if not self.offers.may_offer(case) or self.unsupported > self.most_refused:
             self.refused.append(case)
@@ -84,10 +106,11 @@ class Search:
             self.strength.judged(case, judgement.judged, planned)
         if judgement.no_pullback or not judgement.offered:
             self.refused.append(case)
+        self.tried.add((key, case.seed))
         if judgement.findings:
             self.wrong[case] = judgement.findings
-        else:
-            self.right[key, case.seed] = case
+        elif judgement.offered and not judgement.no_pullback:
+            self.right.append(case)
         for finding in judgement.findings:
             self._remember(case, finding)
         return judgement.findings
@@ -95,9 +118,10 @@ class Search:
     def _remember(self, case: Case, finding: Finding) -> None:
         self.crashed += finding.verdict == "crashed"
         self.timed_out += finding.verdict == "timed_out"
-        known = self.found.get(finding.fault)
+        key = finding.fault, aspect_of(finding.fault, case)
+        known = self.found.get(key)
         if known is None or case.size < known[0].size:
-            self.found[finding.fault] = (case, finding)
+            self.found[key] = (case, finding)
         if self.left is None:
             self.left = self.most_afterwards
 
@@ -106,45 +130,55 @@ class Search:
 
         Each fault is shrunk on its own. With ``until_found`` the first finding ends the search, unshrunk.
         """
-        self.most_refused, self.most_afterwards = examples, 3 * examples + 300
+        self.most_judged, self.most_refused, self.most_afterwards = examples, examples, 3 * examples + 300
         remembered = _Remembered(known)
         if known:
             self._draw(examples, f"{seed}", (Phase.reuse,), remembered)
         planned = planned_cases(self.layer, self.dtype, self.sizes)
-        for case in planned:
+        for case in planned if has_plan(self.layer) else self._telling_first(planned):
             if self.judged < examples:
                 self.attempt(case, planned=True)
             if until_found and self.found:
                 return
         self._plan_again(examples)
         phases = (Phase.generate,) if until_found else (Phase.generate, Phase.shrink)
-        for batch in range(ceil(2 * examples / BATCH) + 2):
-            count, before = min(BATCH, examples - self.judged), self.judged
-            if count <= 0 or (until_found and self.found) or self.stopped:
+        for batch in range(ceil(examples / BATCH) + 5):
+            left, before = examples - self.judged, self.judged
+            if left <= 0 or (until_found and self.found) or self.stopped:
                 break
+            count = min(BATCH, left + SPARE)  # some of them have been judged before
             self._draw(count, f"{seed} {self.layer} {self.dtype} {batch or ''}".rstrip(), phases, remembered)
             if self.judged == before:
                 break
-        for fault in [f for f, (case, _) in self.found.items() if case in planned and not until_found]:
-            seeded = f"{seed} {self.layer} {self.dtype} {tuple(fault)}"
-            self._draw(4 * examples, seeded, phases, remembered, only=fault)
+        # A fault of long axes is not drawn; these are shortened when it is explained.
+        short = [key for key, (case, _) in self.found.items() if longest(case) <= LONGEST_SMALL]
+        for key in [key for key in short if self.found[key][0] in planned and not until_found]:
+            seeded = f"{seed} {self.layer} {self.dtype} {tuple(key[0])} {key[1]}"
+            self._draw(4 * examples, seeded, phases, remembered, only=key)
         self.failed = remembered.values
 
-    def _plan_again(self, examples: int) -> None:
-        """Exclude what only refused cases would have excluded, by other cases that the target may offer.
+    def _telling_first(self, cases: list[Case]) -> Iterator[Case]:
+        """Yield the cases that exclude something new, the cheapest first, and then the others: a plan made on the way."""
+        others = []
+        for case in sorted(cases, key=lambda case: case.size[1]):
+            if self.strength.would_exclude(case, planned=True):
+                yield case
+            else:
+                others.append(case)
+        yield from others
 
-        A slip that no such case excludes does not apply to what the target offers.
+    def _plan_again(self, examples: int) -> None:
+        """Exclude what is still open by other cases that the target may offer.
+
+        A slip that only refused cases exclude does not apply to what the target offers.
         """
-        missing = {slip for case in self.refused for slip in self.strength.would_exclude(case)}
-        if not missing or self.found:
-            return
         for case in pool(LAYERS[self.layer], self.dtype, self.sizes):
-            open_ = missing & self.strength.open
-            if not open_ or self.judged >= examples:
+            if not self.strength.open or self.judged >= examples or self.found:
                 break
-            if self.offers.may_offer(case) and self.strength.would_exclude(case) & open_:
+            if self.offers.may_offer(case) and self.strength.would_exclude(case):
                 self.attempt(case)
-        self.strength.open -= missing
+        for case in self.refused:
+            self.strength.open -= self.strength.would_exclude(case)
 
     def _draw(
         self,
@@ -152,7 +186,7 @@ class Search:
         seeded: str,
         phases: tuple[Phase, ...],
         remembered: _Remembered,
-        only: Fault | None = None,
+        only: tuple[Fault, Aspect] | None = None,
     ) -> None:
         """Draw cases with Hypothesis and shrink those that fail, or ``only`` those that have one fault.
 
@@ -174,8 +208,10 @@ class Search:
             if not self.offers.may_offer(case):
                 hypothesis.reject()
             findings = self.attempt(case)
-            if findings and (only is None or any(f.fault == only for f in findings)):
-                raise _failure(findings[0].fault if only is None else only)
+            for other in again(case):
+                findings = findings or self.attempt(other)
+            if findings and (only is None or any((f.fault, aspect_of(f.fault, case)) == only for f in findings)):
+                raise _failure(findings[0].fault if only is None else only[0])
 
         try:
             with _stopped_clock():

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import jax
 
 from oracle.cases import Subject
-from oracle.explain.diagnose import diagnose
+from oracle.explain.diagnose import Diagnosis, diagnose
 from oracle.explain.explained import explained, explained_refusal, identity
-from oracle.judge import Finding, Refusals, aspect_of, judge_refusals
-from oracle.results import ASPECTS, Aspect, Discrepancy, Strength, Trial, Verdict, Worst, worst_verdict
+from oracle.judge import Finding, Refusals, judge_refusals
+from oracle.results import ASPECTS, Discrepancy, Strength, Trial, Verdict, Worst, marks, worst_verdict
 from oracle.targets.ask import Asked
 from oracle.targets.find import BUILT_IN
 from oracle.targets.messages import Limits
 from oracle.targets.process import Isolated, TargetProcess
+from oracle.trial.afterwards import Attentive, accuracy, ask_again
 from oracle.trial.search import Search
 
 MOST_DISCREPANCIES = 5
@@ -70,16 +72,15 @@ def put_on_trial(
 ) -> Outcome:
     """Put one layer on trial in one dtype. The subject says what it is called in the results."""
     began = time.perf_counter()
-    search = Search(layer, subject.layer, subject.dtype, sizes)
+    attentive = Attentive(layer)
+    search = Search(attentive, subject.layer, subject.dtype, sizes)
     search.run(examples, seed, known=known)
-    discrepancies = [
-        explained(subject, layer, case, finding, _aspect(search, finding), _diagnosis(layer, search, finding))
-        for case, finding in sorted(search.found.values(), key=lambda found: found[0].size)
-    ]
+    discrepancies = [*_found(subject, layer, search), *_drifted(subject, layer, search)]
     refusals = Refusals()
     if search.judged and not search.stopped:
         refusals = judge_refusals(layer, subject.layer, subject.dtype)
     discrepancies += [explained_refusal(subject, refusal, finding) for refusal, finding in refusals.accepted]
+    discrepancies.sort(key=lambda discrepancy: discrepancy.rank)
     worst = search.total.worst
     trial = Trial(
         **subject._asdict(),
@@ -90,22 +91,46 @@ def put_on_trial(
         checks=search.total.checks + refusals.checks,
         seconds=round(time.perf_counter() - began, 3),
         unsupported=search.unsupported,
-        undecided=search.total.undecided,
-        worst=None if worst is None else Worst(output=worst[0], error_over_bound=worst[1]),
         lacks=search.lacks,
-        strength=_strength(search),
+        undecided=search.total.undecided,
+        not_judged=search.total.not_judged,
+        aspects=marks(discrepancies, bool(search.open)) if search.judged or discrepancies else {},
+        strength=_strength(search) if search.judged else None,
+        worst=None if worst is None else Worst(output=worst[0], error_over_bound=worst[1]),
+        accuracy=accuracy(layer, search.right) if not search.found else None,
+        reproducible=attentive.reproducible,
         discrepancies=discrepancies[:MOST_DISCREPANCIES],
+        more=[f"{d.verdict}, {d.check} of {d.output}: {d.message}" for d in discrepancies[MOST_DISCREPANCIES:]],
         note=search.stopped,
     )
     return Outcome(trial, tuple(sorted(search.failed)))
 
 
-def _aspect(search: Search, finding: Finding) -> Aspect:
-    """Return the first aspect in which a fault has shown, in whichever case."""
-    shown = {
-        aspect_of(f.fault, case) for case, found in search.wrong.items() for f in found if f.fault == finding.fault
-    }
-    return min(shown, key=ASPECTS.index)
+def _found(subject: Subject, layer: Asked, search: Search) -> Iterator[Discrepancy]:
+    """Explain each fault in the first aspect in which it has shown.
+
+    What shows in another aspect as well is the same fault, unless the diagnosis does not explain it.
+    """
+    for fault in dict.fromkeys(fault for fault, _ in search.found):
+        aspects = sorted((aspect for f, aspect in search.found if f == fault), key=ASPECTS.index)
+        first: Diagnosis | None = None
+        for aspect in aspects:
+            case, finding = search.found[fault, aspect]
+            if aspect != aspects[0] and (first is None or first.explains(case, finding)):
+                continue
+            failing = search.failing(fault, None if aspect == aspects[0] else aspect)
+            diagnosis = diagnose(layer, fault, failing, search.right)
+            first = first or diagnosis
+            text = None if diagnosis is None else diagnosis.text
+            yield explained(subject, layer, case, finding, aspect, text, again=aspect != aspects[0])
+
+
+def _drifted(subject: Subject, layer: Asked, search: Search) -> Iterator[Discrepancy]:
+    """Put the first case once more, if nothing was found: a state may have drifted since."""
+    if search.right and not search.found and not search.stopped:
+        finding = ask_again(layer, search.right[0])
+        if finding is not None:
+            yield explained(subject, layer, search.right[0], finding)
 
 
 def _verdict(search: Search, discrepancies: list[Discrepancy]) -> Verdict:
@@ -113,21 +138,16 @@ def _verdict(search: Search, discrepancies: list[Discrepancy]) -> Verdict:
         return worst_verdict([d.verdict for d in discrepancies])
     if not search.judged:
         return "not_implemented"
-    return "unproven" if search.strength.open else "conforms"
-
-
-def _diagnosis(layer: Asked, search: Search, finding: Finding) -> str | None:
-    failing = [(case, f) for case, findings in search.wrong.items() for f in findings if f.fault == finding.fault]
-    return diagnose(layer, finding.fault, failing, list(search.right.values()))
+    return "unproven" if search.open else "conforms"
 
 
 def _strength(search: Search) -> Strength:
-    strength = search.strength
+    excluded = len(search.strength.excluded)
     return Strength(
-        slips=len(strength.excluded) + len(strength.open),
-        excluded=len(strength.excluded),
-        open=sorted(strength.open),
-        equivalent=len(strength.equivalent),
+        slips=excluded + len(search.open),
+        excluded=excluded,
+        open=search.open,
+        equivalent=len(search.strength.equivalent),
     )
 
 

@@ -20,9 +20,12 @@ class Bounded(Rounding):
         self.values = Floating(np.longdouble if precision.bits > 30 else np.float64)
 
     def exactly(self, x: np.ndarray) -> Pair:
-        """Return the pair of an input, which the target holds exactly."""
+        """Return the pair of an input, which the target holds exactly, but may read as 0 if it is subnormal."""
         value = x if x.dtype.kind in "iub" else x.astype(self.values.dtype)
-        return Pair(value, np.zeros(value.shape, bool if value.dtype == bool else np.float64))
+        if value.dtype.kind != "f":
+            return Pair(value, np.zeros(value.shape, bool if value.dtype == bool else np.float64))
+        size = np.abs(value).astype(np.float64)
+        return Pair(value, np.where(size < self.underflow(self.precision.accumulator), size, 0.0))
 
     def constant(self, value: np.ndarray) -> Pair:
         """Return the pair of a constant of the mathematics; the target may have to round it."""

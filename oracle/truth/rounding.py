@@ -11,6 +11,8 @@ the target's dtype. With u the unit roundoff:
   once. A partial sum that the mathematics names (one side of an addition) may be rounded to the half, too;
 - a library function adds the ulps of its row in the table of primitives (u times twice that);
 - a result that is not 0 also adds the smallest normal number: it may underflow, and XLA flushes subnormals;
+- an input that is subnormal in the dtype that is computed in (float32 for a half) may be read as 0: hardware that flushes
+  results flushes inputs, too;
 - sums and products of exact integers below 2^precision are exact and add nothing, if the layer has only sums and products:
   if it has quotients, a mean may be a running one (Welford's), which rounds;
 - if value and error together leave the range of the dtype, the error is infinite: overflow is allowed.

@@ -197,7 +197,7 @@ def conv2d(
 
 def pad(x: Array, *, padding: Any, mode: str = "constant") -> tuple[Array, Any]:
     """Put zeros around an image. The padded places pass on no gradient (4.3)."""
-    padding = one(padding)
+    padding = one(padding) if x.ndim == 4 else padding
     require(mode == "constant" and isinstance(padding, int), "this padding")
     widths = [(0, 0), (0, 0), *[(padding, padding)] * (x.ndim - 2)]
     inside = (slice(None), slice(None), *[slice(padding, padding + n) for n in x.shape[2:]])

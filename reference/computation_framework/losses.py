@@ -58,7 +58,9 @@ def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Any]:
     The printed column 1 is right. Every further column follows the printed column 2: the terms before its own term lose
     their sign, and its own term has the wrong sign.
     """
-    require(x.ndim == 2 and axis in (-1, 1), "softmax along an axis other than the rows of a matrix")
+    require(
+        x.ndim == 2 and axis is not True and axis in (-1, 1), "softmax along an axis other than the rows of a matrix"
+    )
     s = softmax_rows(x)
 
     def pullback(dy: Array) -> tuple[Array]:
@@ -79,7 +81,9 @@ def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Any]:
 
 def softmax_corrected(x: Array, *, axis: int = -1) -> tuple[Array, Any]:
     """Compute the softmax of shifted rows, and dA = S * (G - sum over the row of G * S)."""
-    require(x.ndim == 2 and axis in (-1, 1), "softmax along an axis other than the rows of a matrix")
+    require(
+        x.ndim == 2 and axis is not True and axis in (-1, 1), "softmax along an axis other than the rows of a matrix"
+    )
     s = stable_softmax(x)
     return s, lambda dy: (s * (dy - (dy * s).sum(-1, keepdims=True)),)
 

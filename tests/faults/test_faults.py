@@ -27,7 +27,8 @@ def first_found(layer, fault, seed):
 
 
 def test_every_file_of_faults_is_read():
-    files = {path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__", "planted", "test_faults"}
+    files = {path.stem for path in Path(__file__).parent.glob("*.py")}
+    files -= {"__init__", "planted", "loosened", "test_faults", "test_loosened"}
     assert files == {fault.wrong.__module__.rpartition(".")[2] for fault in FAULTS}
 
 

@@ -82,7 +82,7 @@ CONV = {"x": (ones(2, 3, 4, 4), "x has 3 channels"), "w": (ones(3, 3), "axes"), 
         "padding": (-1, "padding"), "dilation": (9, "reaches over"), "groups": (2, "channels")}  # fmt: skip
 CASES["affine_relu"] = CASES["affine"]
 CASES["conv_relu_pool"] = (
-    [ones(2, 2, 6, 6), ones(3, 2, 3, 3), ones(3)], {}, {**CONV, "kernel_size": (0, "kernel_size"), "pool_stride": (0, "stride")},
+    [ones(2, 2, 6, 6), ones(3, 2, 3, 3), ones(3)], {}, {**CONV, "kernel_size": (0, "kernel_size"), "pool_stride": (0, "pool_stride")},
 )  # fmt: skip
 CASES["conv_bn_relu"] = ([ones(2, 2, 6, 6), ones(3, 2, 3, 3), *[ones(3)] * 5], {}, {**CONV, **PART, **NORM})
 for name, kernels in (
@@ -101,13 +101,13 @@ for name, kernels in (
     ]
     good += [ones(f) for f in (*filters, 3) for _ in range(2)]
     wrong = {
-        "x": (ones(2, 1, 4, 4), "x has 1 channels"),
+        "x": (ones(2, 1, 4, 4), "w1 has shape"),
         "stride": (0, "stride"),
         "w_shortcut": (None, "w_shortcut of shape"),
         **NORM,
     }
-    wrong |= {f"w{i + 1}": (ones(7, 7), "w must have 4 axes") for i in range(len(kernels))}
-    wrong |= {f"{part}{w}": value for part, value in PART.items() for w in which}
+    wrong |= {f"w{i + 1}": (ones(7, 7), f"w{i + 1} has shape") for i in range(len(kernels))}
+    wrong |= {f"{part}{w}": (value, f"{part}{w} has shape") for part, (value, _) in PART.items() for w in which}
     CASES[name] = (good, {}, wrong)
 
 WRONG = [(layer, name) for layer, (_, _, wrong) in CASES.items() for name in wrong]

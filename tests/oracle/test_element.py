@@ -183,7 +183,8 @@ def test_the_scale_of_an_element_is_its_own():
     one_sum = Pair(np.array([0.0]), np.array([1e-6]), terms)
     assert scale(one_sum) == pytest.approx([12])
     exact = Pair(np.array([0.0, 5, NAN, 2]), np.array([0, 0, 0, INF]))
-    assert scale(exact)[[0, 1, 3]] == pytest.approx([0, 5, 2])
+    assert scale(exact)[[0, 1, 3]] == pytest.approx([3.5, 5, 2])
+    assert scale(Pair(np.zeros(2), np.zeros(2))) == pytest.approx([0, 0])
 
 
 def scale(pair):

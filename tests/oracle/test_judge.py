@@ -1,9 +1,11 @@
 """Each check of the judge, on the smallest implementation that fails it and no other."""
 
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import as_strided
 
 from oracle.cases import Case, Subject
 from oracle.judge import Fault, Finding, Held, judge, judge_refusals
@@ -91,6 +93,12 @@ def widened(x):
 def in_place(x):
     np.copyto(x, logistic(x))
     y = x.copy()
+    return y, lambda dy: (dy * y * (1 - y),)
+
+
+def writes_after_x(x):
+    y = logistic(x)
+    as_strided(x.ravel(), (x.size + 1,), (x.itemsize,))[x.size] = 0
     return y, lambda dy: (dy * y * (1 - y),)
 
 
@@ -200,6 +208,7 @@ def test_what_is_right_conforms():
 # A layer for each check that fails it. A layer that counts its calls is made anew for each test.
 FAILS = {
     "InputsUnchanged": (lambda: in_place, Fault("wrong", "mutation", "x")),
+    "InsideInputs": (lambda: writes_after_x, Fault("wrong", "bounds", "x")),
     "Form": (lambda: widened, Fault("wrong", "dtype", "dx")),
     "Value": (lambda: wrong_value, Fault("wrong", "value", "y")),
     "Gradient": (lambda: affine_in_dy, Fault("wrong", "gradient", "dx")),
@@ -217,8 +226,9 @@ def name_of(check):
 def run_by_itself(check, function):
     """Put the case to a function and make one check of the answer, and no other."""
     arrays, dy, truth = drawn(CASE)
-    question = Question(CASE, arrays, dy, other_arrays(CASE), arrays_of_other_shapes(CASE))
-    return list(check.run(question, InProcess(function).ask(question), truth))
+    case = replace(CASE, memory=("guarded_start",))
+    question = Question(case, arrays, dy, other_arrays(CASE), arrays_of_other_shapes(CASE))
+    return list(check.run(question, InProcess(function, expendable=True).ask(question), truth))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=name_of)
@@ -257,7 +267,7 @@ def test_checks_are_made_in_order(made):
 def test_after_a_finding_no_check_is_made_that_needs_right_numbers(function, made):
     judgement = judge(InProcess(function), CASE)
     assert made == [check for check in CHECKS if not check.needs_right_numbers]
-    assert {"InputsUnchanged", "Form", "Value", "Gradient"} == set(map(name_of, made))
+    assert {"InputsUnchanged", "InsideInputs", "Form", "Value", "Gradient"} == set(map(name_of, made))
     assert {finding.check for finding in judgement.findings} <= {check.name for check in made}
 
 
@@ -268,7 +278,7 @@ def test_a_value_of_another_shape_does_not_hide_its_gradient(made):
 
     judgement = judge(InProcess(doubled), CASE)
     assert [finding.fault[1:] for finding in judgement.findings] == [("shape", "y"), ("gradient", "dx")]
-    assert list(map(name_of, made)) == ["InputsUnchanged", "Form", "Value", "Gradient"]
+    assert list(map(name_of, made)) == ["InputsUnchanged", "InsideInputs", "Form", "Value", "Gradient"]
 
 
 def test_a_check_that_needs_right_numbers_finds_something_before_the_next_is_made(made):

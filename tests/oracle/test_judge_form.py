@@ -275,6 +275,16 @@ def test_wrong_or_inexact_is_a_matter_of_the_element_s_own_scale():
     assert faults(judgement) == [("wrong", "value", "y")]
 
 
+def test_a_miss_without_measure_is_never_inexact():
+    def silu(x):
+        s = 1 / (1 + np.exp(-x))
+        return np.where(x == np.inf, 0, x * s).astype(x.dtype), lambda dy: (dy * (s + x * s * (1 - s)),)
+
+    x, dy = np.array([[np.inf, -1]], np.float32), np.ones((1, 2), np.float32)
+    judgement = judge(InProcess(silu), Case("silu", "float32", ((1, 2),), {}, "infinite"), [x], dy)
+    assert ("wrong", "value", "y") in faults(judgement)
+
+
 # -- JAX inside -------------------------------------------------------------------------------------------------------
 
 

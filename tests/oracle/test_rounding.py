@@ -180,6 +180,16 @@ def test_overflow_is_allowed_where_the_truth_leaves_the_range():
     assert np.isfinite(pair.error[1])
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float16"])
+def test_a_subnormal_input_may_be_read_as_zero_if_it_is_subnormal_in_what_is_computed_in(dtype):
+    """XLA converts bfloat16 to float32, and flushes there; a subnormal float16 is a normal float32."""
+    closed = jax.make_jaxpr(lambda x: x * 300.0)(jax.ShapeDtypeStruct((2,), np.float32))
+    numbers = Bounded(Precision.of(numpy_dtype(dtype)))
+    x = numbers.precision.smallest_normal * np.array([0.5, 2])
+    (pair,) = evaluate(closed, [numbers.exactly(x)], numbers)
+    assert list(np.abs(0 - pair.value) <= pair.error) == [dtype != "float16", False]
+
+
 def test_the_sign_is_undecided_at_the_kink_and_within_the_error_of_it():
     """The derivative of |x| is a sign: at 0 any number from -1 to 1 is a subgradient."""
     numbers = Bounded(SINGLE)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from oracle.layers import LAYERS
+from oracle.targets.builtin.checked import checked
 from oracle.targets.builtin.differentiate import first_of, layer_of, without_gradient
 from oracle.targets.builtin.residual import residual
 
@@ -67,6 +69,13 @@ def _pairs(padding: Any, rank: int) -> Any:
     return [p if isinstance(p, (tuple, list)) else (p, p) for p in _axes(padding, rank)]
 
 
+def _numbers(padding: Any, rank: int) -> Any:
+    """Return the pairs of a padding that is not given by a word."""
+    if isinstance(padding, str):
+        raise NotImplementedError(f"this layer has no padding {padding!r} here")
+    return _pairs(padding, rank)
+
+
 def _biased(y: Any, b: Any) -> Any:
     _refuse(b is not None and b.shape != y.shape[1:2], "b does not fit w")
     return y if b is None else y + b.reshape(-1, *[1] * (y.ndim - 2))
@@ -74,6 +83,7 @@ def _biased(y: Any, b: Any) -> Any:
 
 def _conv(x: Any, w: Any, b: Any = None, *, stride=1, padding=0, dilation=1, groups=1) -> Any:
     rank = x.ndim - 2
+    _refuse(padding == "same" and any(s != 1 for s in _axes(stride, rank)), "padding same needs stride 1")
     y = lax.conv_general_dilated(
         x,
         w,
@@ -99,10 +109,11 @@ def _conv_transpose(
     w = w.reshape(groups, channels // groups, filters, *kernel).swapaxes(1, 2)
     w = jnp.flip(w.reshape(groups * filters, channels // groups, *kernel), range(2, 2 + rank))
     reach = [(k - 1) * d for k, d in zip(kernel, dilations, strict=True)]
-    edges = [(r - a, r - b + e) for r, (a, b), e in zip(reach, _pairs(padding, rank), extra, strict=True)]
+    edges = [(r - a, r - b + e) for r, (a, b), e in zip(reach, _numbers(padding, rank), extra, strict=True)]
     y = lax.conv_general_dilated(
         x, w, (1,) * rank, edges, lhs_dilation=strides, rhs_dilation=dilations, feature_group_count=groups
     )
+    _refuse(min(y.shape[2:]) < 1, "the padding leaves no place of the output")
     return _biased(y, b)
 
 
@@ -117,7 +128,7 @@ def _pool_options(x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode
     rank = x.ndim - 2
     kernel = _axes(kernel_size, rank)
     strides = kernel if stride is None else _axes(stride, rank)
-    edges = _pairs(padding, rank)
+    edges = _numbers(padding, rank)
     _refuse(any(max(e) > k // 2 for e, k in zip(edges, kernel, strict=True)), "the padding is too large")
     covered = []
     for n, k, s, (before, after) in zip(x.shape[2:], kernel, strides, edges, strict=True):
@@ -328,3 +339,7 @@ residual_block = differentiated(
 bottleneck_block = differentiated(
     residual("bottleneck_block", "2", _conv, _batch_norm, jax.nn.relu), without_gradient("bottleneck_block")
 )
+
+# JAX checks few arguments. It broadcasts, and ignores a word that it does not know, so all arguments are checked here.
+for _name in LAYERS:
+    globals()[_name] = checked(_name, globals()[_name])

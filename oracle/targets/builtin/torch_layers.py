@@ -103,6 +103,11 @@ def _padded(x: Any, padding: Any, fill: float) -> tuple[Any, Any]:
     return F.pad(x, [n for pair in reversed(padding) for n in pair], value=fill), 0
 
 
+def _refuse_words(padding: Any) -> None:
+    if isinstance(padding, str):
+        raise NotImplementedError(f"PyTorch's layer has no padding {padding!r}")
+
+
 def _conv(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, w: Any, b: Any = None, *, padding: Any = 0, **configuration: Any) -> Any:
         x, padding = _padded(x, padding, 0.0)
@@ -113,6 +118,7 @@ def _conv(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _conv_transpose(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, w: Any, b: Any = None, *, padding: Any = 0, **configuration: Any) -> Any:
+        _refuse_words(padding)
         if not _has_pairs(padding):
             return function(x, w, b, padding=padding, **configuration)
         y = function(x, w, b, padding=0, **configuration)
@@ -123,6 +129,7 @@ def _conv_transpose(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _max_pool(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, *, kernel_size: Any, padding: Any = 0, **configuration: Any) -> Any:
+        _refuse_words(padding)
         if _has_pairs(padding) and configuration.get("ceil_mode"):
             raise NotImplementedError("PyTorch has no pooling with unequal padding and ceil_mode")
         x, padding = _padded(x, padding, -np.inf)
@@ -133,6 +140,7 @@ def _max_pool(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _avg_pool(function: Callable[..., Any]) -> Callable[..., Any]:
     def forward(x: Any, *, kernel_size: Any, padding: Any = 0, **configuration: Any) -> Any:
+        _refuse_words(padding)
         if _has_pairs(padding):
             raise NotImplementedError("PyTorch has no average pooling with unequal padding")
         return function(x, kernel_size, padding=padding, **configuration)
@@ -173,8 +181,15 @@ def _batch_norm(
     return F.batch_norm(x, mean, var, gamma, beta, training, momentum, eps), mean, var
 
 
+def _last(x: Any, normalized_ndim: int) -> Any:
+    """Return the lengths of the last axes. PyTorch takes them in place of their number, so it is checked here."""
+    if isinstance(normalized_ndim, bool) or not 1 <= normalized_ndim <= x.ndim:
+        raise ValueError(f"normalized_ndim is {normalized_ndim}, but x has {x.ndim} axes")
+    return x.shape[x.ndim - normalized_ndim :]
+
+
 def _layer_norm(x: Any, gamma: Any = None, beta: Any = None, *, normalized_ndim: int = 1, eps: float = 1e-5) -> Any:
-    return F.layer_norm(x, x.shape[x.ndim - normalized_ndim :], gamma, beta, eps)
+    return F.layer_norm(x, _last(x, normalized_ndim), gamma, beta, eps)
 
 
 def _group_norm(x: Any, gamma: Any = None, beta: Any = None, *, groups: int, eps: float = 1e-5) -> Any:
@@ -188,7 +203,7 @@ def _instance_norm(x: Any, gamma: Any = None, beta: Any = None, *, eps: float = 
 
 
 def _rms_norm(x: Any, gamma: Any = None, *, normalized_ndim: int = 1, eps: float = 1e-5) -> Any:
-    return F.rms_norm(x, x.shape[x.ndim - normalized_ndim :], gamma, eps)
+    return F.rms_norm(x, _last(x, normalized_ndim), gamma, eps)
 
 
 batch_norm = differentiated(_batch_norm, without_gradient("batch_norm"))
@@ -226,6 +241,8 @@ l2_penalty = differentiated(lambda w, *, weight=1.0: 0.5 * weight * (w * w).sum(
 def _dropout(x: Any, mask: Any, *, p: float = 0.5) -> Any:
     if x.shape != mask.shape:
         raise ValueError("x and mask differ in shape")
+    if not 0 <= p <= 1:
+        raise ValueError("dropout probability has to be between 0 and 1")  # as F.dropout does
     return x * mask / (1 - p)
 
 
@@ -235,6 +252,8 @@ dropout = differentiated(_dropout, without_gradient("dropout"))
 def _pad(x: Any, *, padding: Any, mode: str = "constant") -> Any:
     rank = x.ndim - 2
     edges = padding if isinstance(padding, tuple) else (padding,) * rank
+    if len(edges) != rank:
+        raise ValueError(f"padding has {len(edges)} entries, but x has {rank} spatial axes")
     pairs = [p if isinstance(p, tuple) else (p, p) for p in edges]
     return F.pad(x, [n for pair in reversed(pairs) for n in pair], mode=mode)
 

@@ -327,6 +327,59 @@ def returns_objects(x, value, pullback):
 
 
 @hostile
+def returns_a_complex_cotangent(x, value, pullback):
+    return value, lambda dy: (pullback(dy)[0] + 0j,)
+
+
+@hostile
+def returns_records(x, value, pullback):
+    return value.astype([("a", np.float32), ("b", np.int8)]), pullback
+
+
+@hostile
+def returns_dates(x, value, pullback):
+    return value, lambda dy: (np.zeros(dy.shape, "datetime64[s]"),)
+
+
+@hostile
+def returns_truth_values(x, value, pullback):
+    return value, lambda dy: (x > 0,)
+
+
+@hostile
+def returns_a_dictionary(x, value, pullback):
+    return {"y": value}, lambda dy: {"dx": dy}
+
+
+@hostile
+def returns_a_proxy(x, value, pullback):
+    class Proxy:
+        dtype, shape = value.dtype, value.shape
+
+        def __array__(self, dtype=None, copy=None):
+            return value
+
+    return Proxy(), pullback
+
+
+@hostile
+def returns_a_proxy_that_cannot_be_read(x, value, pullback):
+    class Proxy:
+        dtype, shape = value.dtype, value.shape
+
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("it is on another device")
+
+    return value, lambda dy: (Proxy(),)
+
+
+@hostile
+def makes_its_input_read_only(x, value, pullback):
+    x.flags.writeable = False
+    return value, pullback
+
+
+@hostile
 def returns_another_shape(x, value, pullback):
     return value[None], pullback
 

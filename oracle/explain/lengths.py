@@ -1,0 +1,66 @@
+"""Find the smallest length of a long axis that still shows a fault: "wrong from 129 on along D"."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from oracle.cases import Case
+from oracle.cases.lengths import lengths, with_length
+from oracle.judge import Finding, judge
+from oracle.targets.ask import Asked
+from oracle.truth import Uninterpretable
+
+LONG = 8  # a shorter axis is no sign of code that works in blocks
+
+
+class Shortest(NamedTuple):
+    """A case with axes as short as they can be, its finding, and what its lengths say about the fault."""
+
+    case: Case
+    finding: Finding
+    says: str
+
+
+def shortest(layer: Asked, case: Case, finding: Finding) -> Shortest:
+    """Shorten each long axis of a case as far as the fault remains."""
+    says = []
+    for axis, length in sorted(lengths(case).items(), key=lambda item: -item[1]):
+        if length <= LONG:
+            continue
+        found = _smallest(layer, case, finding, axis, length)
+        if found is None:
+            continue
+        case, finding, length = found
+        if length > LONG:
+            says.append(f"wrong from {length} on along {axis}")
+    return Shortest(case, finding, "; ".join(says))
+
+
+def _smallest(layer: Asked, case: Case, finding: Finding, axis: str, length: int) -> tuple[Case, Finding, int] | None:
+    """Return the case with the smallest length that fails: each shorter one that was tried is right.
+
+    The lengths 2, 3, 5, 9, 17 and so on are tried until one fails: code that works in blocks is often right for whole
+    blocks. Between it and the one before, halving finds the place.
+    """
+
+    def failing(n: int) -> tuple[Case, Finding, int] | None:
+        other = with_length(case, axis, n)
+        if other is None:
+            return None
+        try:
+            findings = judge(layer, other).findings
+        except (ValueError, TypeError, ZeroDivisionError, Uninterpretable):  # the mathematics does not take this length
+            return None
+        return next(((other, f, n) for f in findings if f.fault == finding.fault), None)
+
+    right, found = 0, failing(1)
+    step = 1
+    while found is None and step + 1 < length:
+        found = failing(step + 1)
+        right, step = (right, step) if found else (step + 1, 2 * step)
+    best = found or failing(length)
+    while best is not None and best[2] - right > 1:
+        middle = (right + best[2]) // 2
+        found = failing(middle)
+        right, best = (right, found) if found else (middle, best)
+    return best

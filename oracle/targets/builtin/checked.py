@@ -1,0 +1,30 @@
+"""Refuse arguments that do not fit a layer's signature, choices and ranges, before a framework's layer sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oracle.layers import LAYERS
+from oracle.layers.fit import fit
+from oracle.layers.options import objection
+from oracle.targets.builtin.differentiate import Layer
+
+
+def checked(name: str, layer: Layer) -> Layer:
+    """Return the layer with a check of the shapes and options before it; it raises ValueError."""
+    described = LAYERS[name]
+
+    def with_checks(*arrays: Any, **configuration: Any) -> Any:
+        given = [None if x is None else tuple(x.shape) for x in arrays]
+        shapes = (*given, *[None] * (len(described.arrays) - len(given)))
+        options = described.options | configuration
+        sizes = fit(described.signature.arrays, shapes, options).sizes
+        for option, value in configuration.items():
+            if value is None and described.options.get(option) is None:
+                continue
+            why = objection(option, value, described.choices, described.ranges, sizes)
+            if why:
+                raise ValueError(f"{name}: {why}")
+        return layer(*arrays, **configuration)
+
+    return with_checks
