@@ -165,7 +165,12 @@ NEAREST = 1 + 2**-7  # of 1 + 2**-8 + 2**-12 in bfloat16
 
 PATCHED = [
     ("bfloat16", "sum", lambda k: k.bfloat16(k.doubled, [1, 2, 3, -4]), [2, 4, 6, -8]),
-    ("bfloat16", "nearest", lambda k: k.run(k.copied, k.FOUR * 0 + 1 + 2**-8 + 2**-12, k.torch.bfloat16), [NEAREST] * 4),
+    (
+        "bfloat16",
+        "nearest",
+        lambda k: k.run(k.copied, k.FOUR * 0 + 1 + 2**-8 + 2**-12, k.torch.bfloat16),
+        [NEAREST] * 4,
+    ),
     ("words", "and", lambda k: k.run(k.inner, k.FOUR, n=3), [7, 1, 2, 7]),
     ("words", "or", lambda k: k.run(k.outer, k.FOUR, n=2), [0, 7, 7, 3]),
     ("words", "not", lambda k: k.run(k.unlike, k.FOUR, n=2), [7, 7, 2, 3]),
@@ -300,3 +305,31 @@ def test_the_right_kernels_are_not_blamed(layer, tmp_path, command):
     found = on_trial(tmp_path, command, layer, options=("--examples", "30"))
     assert found["verdict"] in ("conforms", "unproven"), found["discrepancies"]
     assert found["judged"] >= 30 and not found["discrepancies"]
+
+
+PLANTED = {
+    "a mask forgotten at the tail block": (
+        "layer_norm",
+        ("tl.where(inside, values - m, 0.0)", "values - m"),
+        "y",
+        {"x": 3},  # 1 and 2 are whole blocks
+    ),
+    "a row sum over one block only": ("softmax", ("dot += tl.sum(p * g", "dot = tl.sum(p * g"), "dx", {"x": 129}),
+    "dgamma from the first program only": ("layer_norm", ("in range(programs)", "in range(1)"), "dgamma", {}),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_planted_fault_is_found_by_default(fault, tmp_path, command):
+    layer, change, output, _ = PLANTED[fault]
+    found = on_trial(tmp_path, command, layer, change)
+    assert found["verdict"] == "wrong"
+    assert output in {d["output"] for d in found["discrepancies"] if d["aspect"] == "mathematics"}
+
+
+def test_a_read_beyond_the_end_of_an_array_is_seen(tmp_path, command):
+    change = ('mask=inside, other=-float("inf")', 'mask=row < rows, other=-float("inf")')
+    found = on_trial(tmp_path, command, "softmax", change, options=("--examples", "10", "--sizes", "small"))
+    said = {d["verdict"]: d["message"] for d in found["discrepancies"]}
+    assert {"wrong", "crashed"} <= set(said), said
+    assert "reads or writes beyond the end of" in said["crashed"]
