@@ -1,7 +1,7 @@
 """Cases: one configuration of a layer, the kind of values that it is fed, and how they lie in memory."""
 
 from oracle.cases.case import Arrays, Case
-from oracle.cases.draw import cases, edge_cases, pool
+from oracle.cases.draw import again, cases, edge_cases, pool
 from oracle.cases.dtypes import DTYPES, numpy_dtype
 from oracle.cases.memory import Memory
 from oracle.cases.subject import Subject
@@ -16,6 +16,7 @@ __all__ = [
     "Memory",
     "Subject",
     "Values",
+    "again",
     "cases",
     "edge_cases",
     "numpy_dtype",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -16,6 +17,7 @@ from oracle.layers import Layer
 
 ODD_LAYOUTS = tuple(memory for memory in Memory if memory is not Memory.CONTIGUOUS)
 ODD_VALUES = (Values.LARGE, Values.TINY, Values.ZEROS, Values.NEGATIVE, Values.EXTREME, Values.INFINITE, Values.NAN)
+AGAIN = 8  # beyond the seeds that are drawn
 MOST_ARRAYS = 4  # of the arrays that take every kind of odd values; a block has twenty arrays
 
 
@@ -71,6 +73,20 @@ def cases(layer: Layer, dtype: str) -> st.SearchStrategy[Case]:
         return replace(case, odd_array=draw(st.sampled_from([None, None, *others]))) if others else case
 
     return draw_case()
+
+
+def again(case: Case) -> list[Case]:
+    """Return the same shapes and configuration with other kinds of values and other layouts.
+
+    To differentiate a new configuration takes longer than to judge it, so a trial makes more of each that it has drawn.
+    """
+    which = zlib.crc32(case.key.encode())
+    others = [Values.NORMAL, *ODD_VALUES, Values.INTEGERS, Values.TIES, Values.SHIFTED, Values.WIDE]
+    plain = replace(case, odd_array=None, seed=case.seed + AGAIN)
+    return [
+        replace(_laid_out(plain, which % 97), values=others[which % len(others)]),
+        replace(plain, memory=(Memory.CONTIGUOUS,), values=others[(which + 5) % len(others)]),
+    ]
 
 
 def _edges(layer: Layer, dtype: str) -> list[Case]:

@@ -33,6 +33,11 @@ def _stored(layer: str) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def has_plan(layer: str) -> bool:
+    """Whether a plan of the layer is stored. A layer of a user has none."""
+    return bool(_stored(layer))
+
+
 class Equivalent(NamedTuple):
     """The slips of a layer that no case tells from the truth, each with the reason, and those that change nothing."""
 

@@ -16,13 +16,13 @@ from hypothesis.database import ExampleDatabase
 from hypothesis.errors import HypothesisException
 from hypothesis.internal.conjecture import engine
 
-from oracle.cases import Case, cases, pool
+from oracle.cases import Case, again, cases, pool
 from oracle.judge import Fault, Finding, Judgement, aspect_of, judge
 from oracle.layers import LAYERS
 from oracle.results import Aspect
 from oracle.targets.ask import Asked
 from oracle.trial.offers import Offers
-from oracle.trial.plan import LONGEST_SMALL, longest, planned_cases
+from oracle.trial.plan import LONGEST_SMALL, has_plan, longest, planned_cases
 from oracle.trial.strength import Strength
 
 MOST_TIMED_OUT = 3
@@ -135,7 +135,7 @@ class Search:
         if known:
             self._draw(examples, f"{seed}", (Phase.reuse,), remembered)
         planned = planned_cases(self.layer, self.dtype, self.sizes)
-        for case in planned:
+        for case in planned if has_plan(self.layer) else self._telling_first(planned):
             if self.judged < examples:
                 self.attempt(case, planned=True)
             if until_found and self.found:
@@ -157,21 +157,28 @@ class Search:
             self._draw(4 * examples, seeded, phases, remembered, only=key)
         self.failed = remembered.values
 
-    def _plan_again(self, examples: int) -> None:
-        """Exclude what only refused cases would have excluded, by other cases that the target may offer.
+    def _telling_first(self, cases: list[Case]) -> Iterator[Case]:
+        """Yield the cases that exclude something new, the cheapest first, and then the others: a plan made on the way."""
+        others = []
+        for case in sorted(cases, key=lambda case: case.size[1]):
+            if self.strength.would_exclude(case, planned=True):
+                yield case
+            else:
+                others.append(case)
+        yield from others
 
-        A slip that no such case excludes does not apply to what the target offers.
+    def _plan_again(self, examples: int) -> None:
+        """Exclude what is still open by other cases that the target may offer.
+
+        A slip that only refused cases exclude does not apply to what the target offers.
         """
-        missing = {slip for case in self.refused for slip in self.strength.would_exclude(case)}
-        if not missing or self.found:
-            return
         for case in pool(LAYERS[self.layer], self.dtype, self.sizes):
-            open_ = missing & self.strength.open
-            if not open_ or self.judged >= examples:
+            if not self.strength.open or self.judged >= examples or self.found:
                 break
-            if self.offers.may_offer(case) and self.strength.would_exclude(case) & open_:
+            if self.offers.may_offer(case) and self.strength.would_exclude(case):
                 self.attempt(case)
-        self.strength.open -= missing
+        for case in self.refused:
+            self.strength.open -= self.strength.would_exclude(case)
 
     def _draw(
         self,
@@ -201,6 +208,8 @@ class Search:
             if not self.offers.may_offer(case):
                 hypothesis.reject()
             findings = self.attempt(case)
+            for other in again(case):
+                findings = findings or self.attempt(other)
             if findings and (only is None or any((f.fault, aspect_of(f.fault, case)) == only for f in findings)):
                 raise _failure(findings[0].fault if only is None else only[0])
 

@@ -58,8 +58,8 @@ class Strength:
 
 
 def _changes(answers: Answers, at: Circumstances) -> bool:
-    """Whether a slip changes anything, beyond the rounding of float64, where nothing overflows."""
-    if not at.case.values.finite or at.case.values is Values.EXTREME:
+    """Whether a slip changes anything, beyond the rounding of float64, where nothing overflows or underflows."""
+    if not at.case.values.finite or at.case.values in (Values.EXTREME, Values.TINY):
         return False
     for name, answer in answers.items():
         truth = at.true(name)

@@ -39,7 +39,7 @@ def derive(name: str, shapes: tuple[tuple[int, ...] | None, ...], configuration:
     return _derive(name, shapes, tuple(configuration.items()))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _derive(name: str, shapes: tuple[Any, ...], items: tuple[tuple[str, Any], ...]) -> Derivation:
     layer, configuration = LAYERS[name], dict(items)
     with jax.enable_x64(True):
