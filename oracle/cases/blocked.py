@@ -13,8 +13,8 @@ from oracle.layers import Edge
 BLOCKED: dict[str, tuple[Edge, ...]] = {
     "conv1d": (Edge(((2, 64, 190), (1, 64, 66), (1,))),),
     "conv2d": (
-        Edge(((4, 52, 16, 16), (1, 52, 8, 8), (1,))),  # several samples fill the block
-        Edge(((1, 5, 46, 46), (1, 5, 15, 15), None)),  # one sample does
+        Edge(((4, 52, 16, 16), (1, 52, 8, 8), (1,))),  # blocks of samples
+        Edge(((1, 128, 24, 16), (1, 128, 8, 8), None)),  # blocks of the rows of one sample
     ),
     "conv3d": (Edge(((4, 33, 8, 8, 8), (1, 33, 4, 4, 4), (1,))),),
     "conv_transpose1d": (Edge(((2, 1, 125), (1, 64, 66), (64,))),),

@@ -33,7 +33,7 @@ WORK_PER_EQUATION = 1000  # an equation takes as long to trace as this many elem
 def tile_cases(layer: Layer, dtype: str, sizes: str) -> list[Case]:
     """Return the cases with long axes: none for "small", and one of a real network more for "large".
 
-    A convolution has one more, whose windows fill more than a block, and what may be broadcast is long as well.
+    Convolutions have more, whose windows fill more than a block, and what may be broadcast is long as well.
     """
     if sizes not in SIZES:
         raise ValueError(f"sizes must be one of {', '.join(SIZES)}, got {sizes!r}")

@@ -10,7 +10,7 @@ import numpy as np
 from oracle.cases import Case, Values, numpy_dtype
 from oracle.judge import Fault, Finding, judge
 from oracle.judge.apart import told_apart
-from oracle.slips import Circumstances, Slip, slips_at
+from oracle.slips import Circumstances, Slip, mutations_of, slips_at
 from oracle.targets.ask import Asked
 from oracle.truth import Pair, Precision, drawn
 
@@ -64,7 +64,8 @@ def diagnose(
     """Find the slips behind a fault; None if no known slip reproduces it.
 
     A slip is named if it reproduces what the target returned in at least three cases with at least eight elements of
-    different truth together, and if it would not have shown in a case that the target has right.
+    different truth together, and if it would not have shown in a case that the target has right. What is only derived from
+    the jaxpr is named if the catalogue knows nothing that fits.
     """
     if fault.check not in ("value", "gradient", "subgradient"):
         return None
@@ -72,10 +73,12 @@ def diagnose(
     if not evidence:
         return None
     with np.errstate(all="ignore"):  # what a slip computes may overflow
-        named = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
+        derived = {slip.sentence for slip in mutations_of(evidence[0].at)}
+        fitting = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
         for case in _telling(right):
-            named = [sentence for sentence in named if not _contradicts(case, fault.output, sentence)]
-    return Diagnosis(tuple(named)) if named else None
+            fitting = [sentence for sentence in fitting if not _contradicts(case, fault.output, sentence)]
+    known = [sentence for sentence in fitting if sentence not in derived]
+    return Diagnosis(tuple(known or fitting)) if fitting else None
 
 
 def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> list[Evidence]:
@@ -129,6 +132,8 @@ def _reproduces(answer: np.ndarray, got: np.ndarray, truth: Pair, case: Case) ->
     if answer.shape != got.shape:
         return False
     finite = np.isfinite(got)
+    if not np.array_equal(np.isfinite(answer), finite):
+        return False
     if not np.array_equal(answer[~finite], got[~finite], equal_nan=True):
         return False
     if got.shape != truth.value.shape or not finite.all():
