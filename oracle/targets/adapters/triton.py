@@ -79,13 +79,13 @@ def _copied(x: Any) -> Any:
     return None if x is None else x.copy(order="K")
 
 
-def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_options(function: Any) -> Callable[..., Any]:
     """Return a function that takes options by keyword. The ``apply`` of an autograd.Function takes none."""
     import torch
 
     function = getattr(function, "__self__", function) if _name(function) == "apply" else function
     is_class = isinstance(function, type) and issubclass(function, torch.autograd.Function)
-    signature = inspect.signature(function.forward if is_class else function)  # type: ignore[attr-defined]
+    signature = inspect.signature(function.forward if is_class else function)
     any_option = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
     def called(*tensors: Any, **options: Any) -> Any:
@@ -96,7 +96,7 @@ def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*tensors, **options)
         bound = signature.bind(None, *tensors, **options)
         bound.apply_defaults()
-        return function.apply(*bound.args[1:])  # type: ignore[attr-defined]
+        return function.apply(*bound.args[1:])
 
     return called
 
