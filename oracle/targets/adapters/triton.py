@@ -79,25 +79,30 @@ def _copied(x: Any) -> Any:
     return None if x is None else x.copy(order="K")
 
 
-def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_options(function: Any) -> Callable[..., Any]:
     """Return a function that takes options by keyword. The ``apply`` of an autograd.Function takes none."""
     import torch
 
+    function = getattr(function, "__self__", function) if _name(function) == "apply" else function
     is_class = isinstance(function, type) and issubclass(function, torch.autograd.Function)
-    signature = inspect.signature(function.forward if is_class else function)  # type: ignore[attr-defined]
+    signature = inspect.signature(function.forward if is_class else function)
     any_option = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
     def called(*tensors: Any, **options: Any) -> Any:
         lacking = [name for name in options if name not in signature.parameters and not any_option]
         if lacking:
-            raise NotImplementedError(f"{function.__name__} has no {', '.join(lacking)}")
+            raise NotImplementedError(f"{_name(function)} has no {', '.join(lacking)}")
         if not is_class:
             return function(*tensors, **options)
         bound = signature.bind(None, *tensors, **options)
         bound.apply_defaults()
-        return function.apply(*bound.args[1:])  # type: ignore[attr-defined]
+        return function.apply(*bound.args[1:])
 
     return called
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _require_interpreter() -> None:
