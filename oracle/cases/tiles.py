@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from oracle.cases.blocked import BLOCKED
 from oracle.cases.case import Case
 from oracle.cases.large import LARGE
 from oracle.layers import Edge, Layer
@@ -28,20 +29,15 @@ MOST_WORK = 120_000  # of one case, in elements that the forward pass computes
 MOST_WORK_IN_ALL = 1_200_000
 WORK_PER_EQUATION = 1000  # an equation takes as long to trace as this many elements to compute
 
-# Code that unfolds the windows of a convolution does so a few MiB at a time: some samples, or some rows of one sample.
-UNFOLDED = {
-    "conv2d": [
-        Edge(((3, 5, 32, 32), (1, 5, 15, 15), None)),  # 1.5 million bytes per sample in float32
-        Edge(((1, 5, 46, 46), (1, 5, 15, 15), None)),  # 4.6 million
-    ]
-}
-
 
 def tile_cases(layer: Layer, dtype: str, sizes: str) -> list[Case]:
-    """Return the cases with long axes: none for "small", and one of a real network more for "large"."""
+    """Return the cases with long axes: none for "small", and one of a real network more for "large".
+
+    A convolution has one more, whose windows fill more than a block, and what may be broadcast is long as well.
+    """
     if sizes not in SIZES:
         raise ValueError(f"sizes must be one of {', '.join(SIZES)}, got {sizes!r}")
-    edges = [] if sizes == "small" else tile_edges(layer) + UNFOLDED.get(layer.name, [])
+    edges = [] if sizes == "small" else [*tile_edges(layer), *BLOCKED.get(layer.name, ())]
     if sizes == "large" and layer.name in LARGE:
         edges.append(LARGE[layer.name])
     return [Case(layer.name, dtype, edge.shapes, edge.configuration) for edge in edges]

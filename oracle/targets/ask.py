@@ -125,10 +125,11 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered], 
             call(laid_out(question.reshaped))
     if not answer.no_pullback:
         dirty_memory([*question.arrays, dy])
-        answer.again = _parts(pullback(dy.copy()), (tuple, list))
+        # In the layout of the first call: an answer that depends on the layout is another fault.
+        answer.again = _parts(pullback(memory_of_dy.lay_out(dy)), (tuple, list))
         if case.values.scalable:
             twice = np.asarray(dy * dy.dtype.type(-2)).astype(dy.dtype)
-            answer.scaled = _parts(pullback(twice), (tuple, list))
+            answer.scaled = _parts(pullback(memory_of_dy.lay_out(twice)), (tuple, list))
     answer.kept = _parts(value, tuple), None if answer.no_pullback else _parts(cotangents, (tuple, list))
     return answer
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
 
-from oracle.cases import Case, Subject
+from oracle.cases import Case, Memory, Subject
 from oracle.judge import Fault, Finding, Held, judge, judge_refusals
 from oracle.judge.checks import CHECKS
 from oracle.judge.others import arrays_of_other_shapes, other_arrays
@@ -300,6 +300,27 @@ def test_not_implemented_is_no_failure():
     judgement = judge(InProcess(unsupported), CASE)
     assert not judgement.offered
     assert judgement.findings == []
+
+
+@pytest.mark.parametrize("memory", list(Memory))
+def test_every_call_of_a_pullback_gets_the_layout_of_dy(memory):
+    """An answer that depends on the layout is one fault, not a second call that returns another answer too."""
+    strides = []
+
+    def layer(x):
+        y, pullback = right(x)
+
+        def noted(dy):
+            strides.append(dy.strides)
+            return pullback(dy)
+
+        return y, noted
+
+    assert (
+        judge(InProcess(layer), Case("sigmoid", "float32", ((2, 3, 4),), {}, memory=("contiguous", memory))).findings
+        == []
+    )
+    assert len(strides) == 4 and len(set(strides)) == 1
 
 
 def test_memory_that_was_never_written_shows():
