@@ -187,7 +187,7 @@ def _statements(node: ast.stmt, owner: ast.AST, field: str) -> Iterator[Change]:
             for other in OPERATORS.get(type(op), ()):
                 yield "assignment", ast.AugAssign(target, other(), value)
             yield "statement", ast.Pass()
-        case ast.If(test):
+        case ast.If(test) if not for_jax_only(node):
             kind = "check" if any(_is_refusal(statement) for statement in node.body) else "condition"
             yield kind, _with(node, test=ast.UnaryOp(ast.Not(), test))
             yield kind, _with(node, test=ast.Constant(True))
@@ -200,6 +200,11 @@ def _statements(node: ast.stmt, owner: ast.AST, field: str) -> Iterator[Change]:
         case ast.Assign(targets=[target]) if not isinstance(owner, (ast.Module, ast.ClassDef)):
             if isinstance(target, ast.Subscript) or _assigned_again(node, owner):
                 yield "statement", ast.Pass()
+
+
+def for_jax_only(node: ast.If) -> bool:
+    """Whether only JAX arrays come to the body of an ``if``."""
+    return ast.unparse(node.test).startswith("is_jax(")
 
 
 def _assigned_again(node: ast.Assign, owner: ast.AST) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import impl
-from tests.faults.mutants.changes import changes_of
+from tests.faults.mutants.changes import changes_of, for_jax_only
 
 ROOT = Path(impl.__file__).parent
 FILES = (*sorted(f"functional/{path.name}" for path in (ROOT / "functional").glob("[!_]*.py")), "array.py")
@@ -126,7 +126,7 @@ def _left_as_it_is(owner: ast.AST, field: str, node: ast.AST) -> bool:
         return True
     if isinstance(node, ast.ClassDef) and any(_text(base) == "Protocol" for base in node.bases):
         return True
-    if isinstance(owner, ast.If) and field == "body" and _text(owner.test).startswith("is_jax("):
+    if isinstance(owner, ast.If) and field in ("test", "body") and for_jax_only(owner):
         return True
     return isinstance(owner, ast.Call) and field == "args" and _text(owner.func) in ("refuse", "refuse_type")
 
