@@ -89,8 +89,9 @@ def slips_with_effect(layer: str) -> list[str]:
 
 def memory_of(x: np.ndarray) -> Memory:
     """Return how an array lies in memory: the layout that would have put it there."""
+    plain = np.array(x, order="C")
     for memory in Memory:
-        if not memory.guarded and _placed(memory.lay_out(x)) == _placed(x):
+        if not memory.guarded and _placed(memory.lay_out(plain)) == _placed(x):
             return memory
     return Memory.CONTIGUOUS
 
