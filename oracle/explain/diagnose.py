@@ -18,7 +18,6 @@ LEAST_CASES, LEAST_ELEMENTS = 3, 8
 MOST_CASES = 12
 MOST_ELEMENTS = 20_000  # of a case: every slip is computed for it
 MOST_RIGHT = 6
-MOST_NAMED = 3
 SHARE = 1e-2  # of the deviation that a slip may leave unexplained: what the target rounds
 
 
@@ -44,9 +43,8 @@ class Diagnosis:
 
     @property
     def text(self) -> str:
-        """All of them as one sentence; many are cut."""
-        left = len(self.slips) - MOST_NAMED
-        return "; or: ".join(self.slips[:MOST_NAMED]) + (f" (or {left} other known slips)" if left > 0 else "")
+        """All of them as one sentence."""
+        return "; or: ".join(self.slips)
 
     def explains(self, case: Case, finding: Finding) -> bool:
         """Whether one of the slips reproduces what came in another case."""

@@ -14,8 +14,9 @@ import numpy as np
 
 from oracle.cases import Arrays, Case, Memory
 from oracle.layers import LAYERS
-from oracle.slips import Circumstances, slips_at
+from oracle.slips import Circumstances, slips_at, slips_of
 from oracle.targets.ask import InProcess
+from oracle.trial.plan import FULL, equivalent_slips
 from oracle.truth import Floating, Pair, Truth, derive, evaluate
 
 REMEMBERED = 8  # a question asks for the same arrays several times
@@ -80,10 +81,17 @@ class _Wrong:
         return self.remembered[key]
 
 
+def slips_with_effect(layer: str) -> list[str]:
+    """Return the sentences of the slips of a layer that its plan can tell from the truth in every dtype of a default run."""
+    left_out = {name for dtype in FULL for names in equivalent_slips(layer, dtype) for name in names}
+    return [slip.sentence for slip in slips_of(layer) if slip.sentence not in left_out]
+
+
 def memory_of(x: np.ndarray) -> Memory:
     """Return how an array lies in memory: the layout that would have put it there."""
+    plain = np.array(x, order="C")
     for memory in Memory:
-        if not memory.guarded and _placed(memory.lay_out(x)) == _placed(x):
+        if not memory.guarded and _placed(memory.lay_out(plain)) == _placed(x):
             return memory
     return Memory.CONTIGUOUS
 
