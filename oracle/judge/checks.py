@@ -122,8 +122,8 @@ class Gradient:
 
 
 def _remembered(got: np.ndarray, before: np.ndarray | None) -> bool:
-    """Whether an answer is the one to the call before, and not the same number everywhere."""
-    return before is not None and _same_bits(got, before) and bool((got != got.flat[0]).any())
+    """Whether an answer is the one to the call before, and has several finite numbers: NaN everywhere tells nothing."""
+    return before is not None and _same_bits(got, before) and np.unique(got[np.isfinite(got)]).size > 1
 
 
 def _or_disturbed(found: Finding | Held, name: str, second: Named, question: Question, truth: Truth) -> Finding | Held:

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from oracle import adapters
+from oracle.cases import Case
+from oracle.judge import judge
 from oracle.targets.ask import InProcess
+from oracle.targets.find import resolve
 from oracle.trial.search import Search
 
 
@@ -389,3 +392,9 @@ def test_tinygrad(monkeypatch):
         return y.numpy(), pullback
 
     assert verdict(layer, "linear", "float32", 20) == set()
+
+
+def test_a_built_in_residual_block_pads_each_axis_by_its_own_kernel():
+    shapes = ((2, 2, 3, 9), (3, 2, 3, 5), (3, 3, 3, 7), *[(3,)] * 4, (3, 2, 1, 1), *[(3,)] * 8)
+    case = Case("residual_block", "float32", shapes, {"training": False, "stride": 2})
+    assert judge(InProcess(resolve("jax").layer("residual_block")), case).findings == []

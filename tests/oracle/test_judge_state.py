@@ -152,8 +152,9 @@ def test_the_answer_of_the_call_before_is_named(make):
     assert "for other arrays in the call before" in finding.message
 
 
-def test_the_same_wrong_number_everywhere_is_not_taken_for_the_call_before():
-    finding = judge(InProcess(lambda x: (np.ones_like(x), lambda dy: (dy,))), CASE).findings[0]
+@pytest.mark.parametrize("number", [1, np.nan])
+def test_the_same_wrong_number_everywhere_is_not_taken_for_the_call_before(number):
+    finding = judge(InProcess(lambda x: (np.full_like(x, number), lambda dy: (dy,))), CASE).findings[0]
     assert "call before" not in finding.message
 
 
