@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -80,25 +81,47 @@ def diagnose(
 
 
 def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> list[Evidence]:
-    """Collect cases that show the fault, the ones with the most elements first, until they can tell slips apart."""
+    """Collect cases that show the fault, of as many configurations as there are, until they can tell slips apart."""
     evidence: list[Evidence] = []
     different: set[float] = set()
-    for case, finding in _showing(layer, fault, failing):
-        if not isinstance(finding.got, np.ndarray):
-            continue
-        arrays, dy, truth = drawn(case)
-        evidence.append(Evidence(Circumstances(case, arrays, dy, truth), fault.output, np.asarray(finding.got, float)))
-        different |= set(np.asarray(truth.pairs[fault.output].value, np.float64).ravel().tolist())
-        if len(evidence) >= LEAST_CASES and len(different) >= LEAST_ELEMENTS:
-            return evidence
-    return []
+
+    def add(case: Case, finding: Finding) -> None:
+        if isinstance(finding.got, np.ndarray):
+            arrays, dy, truth = drawn(case)
+            at = Circumstances(case, arrays, dy, truth)
+            got, true = np.asarray(finding.got, float), np.asarray(truth.pairs[fault.output].value, np.float64)
+            evidence.append(Evidence(at, fault.output, got))
+            if got.shape == true.shape:  # many slips lead to the same NaN
+                different.update(true[np.isfinite(got)].tolist())
+
+    def enough() -> bool:
+        return len(evidence) >= LEAST_CASES and len(different) >= LEAST_ELEMENTS
+
+    fitting = _telling_first(failing)
+    for case, finding in fitting:
+        if len(evidence) < MOST_CASES and (case.values is Values.NORMAL or not enough()):
+            add(case, finding)
+    for case, finding in _fresh(layer, fault, fitting):
+        if enough():
+            break
+        add(case, finding)
+    return evidence if enough() else []
 
 
-def _showing(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> Iterator[tuple[Case, Finding]]:
-    """Yield the cases that failed, then the same configurations with other numbers."""
-    ordinary = sorted(failing, key=lambda f: (f[0].values is not Values.NORMAL, -f[0].size[1]))
-    fitting = [(case, finding) for case, finding in ordinary if case.size[1] <= MOST_ELEMENTS]
-    yield from fitting[:MOST_CASES]
+def _telling_first(failing: Sequence[tuple[Case, Finding]]) -> list[tuple[Case, Finding]]:
+    """Order the cases that failed: ordinary numbers first, another configuration each time, the largest first."""
+    fitting = sorted((f for f in failing if f[0].size[1] <= MOST_ELEMENTS), key=lambda f: -f[0].size[1])
+    seen: Counter[str] = Counter()
+    turns = []
+    for case, _ in fitting:
+        options = repr(sorted(case.configuration.items()))
+        turns.append((case.values is not Values.NORMAL, seen[options]))
+        seen[options] += 1
+    return [found for _, found in sorted(zip(turns, fitting, strict=True), key=lambda turn: turn[0])]
+
+
+def _fresh(layer: Asked, fault: Fault, fitting: Sequence[tuple[Case, Finding]]) -> Iterator[tuple[Case, Finding]]:
+    """Yield configurations that failed with other numbers."""
     for case, _ in fitting[:LEAST_CASES]:
         for seed in range(1, MOST_CASES):
             fresh = replace(case, seed=case.seed + 100 * seed)
