@@ -151,6 +151,7 @@ def _conv_edges(rank: int) -> list[Edge]:
         Edge(((2, 4, *s(5, 4, 3)), (6, 2, *s(2, 3, 2)), (6,)), {"groups": 2, "padding": 1}),
         Edge(((2, 3, *s(5, 4, 3)), (6, 1, *s(2, 2, 2)), None), {"groups": 3, "stride": 2}),
         Edge(((1, 2, *s(8, 7, 5)), (2, 2, *s(3, 2, 2)), (2,)), {"dilation": 2, "stride": 2, "padding": 1}),
+        Edge(((1, 2, *s(8, 5, 4)), (2, 2, *s(3, 2, 2)), (2,)), {"dilation": 3}),
         Edge(((1, 2, *s(5, 6, 4)), (2, 2, *s(3, 2, 2)), (2,)), {"padding": s((2, 0), (0, 1), (1, 2))}),
         Edge(((1, 2, *s(4, 5, 3)), (2, 2, *s(2, 4, 2)), (2,)), {"padding": "same"}),
         Edge(((1, 1, *s(6, 4, 3)), (2, 1, *s(5, 1, 3)), (2,)), {"padding": "same"}),
@@ -211,6 +212,7 @@ def _transpose_edges(rank: int) -> list[Edge]:
         Edge(((1, 1, *s(3, 2, 2)), (1, 2, *s(2, 3, 2)), (2,)), {"padding": "valid", "stride": 2}),
         Edge(((2, 4, *s(3, 3, 2)), (4, 3, *s(2, 2, 2)), (6,)), {"groups": 2}),
         Edge(((1, 2, *s(4, 3, 3)), (2, 1, *s(3, 2, 2)), (1,)), {"dilation": 2, "padding": 1}),
+        Edge(((1, 2, *s(3, 3, 2)), (2, 1, *s(3, 2, 2)), (1,)), {"dilation": 3}),
         Edge(((1, 2, *s(4, 3, 3)), (2, 1, *s(3, 3, 2)), (1,)), {"padding": s((1, 0), (0, 1), (1, 0))}),
         Edge(((1, 1, *s(3, 3, 3)), (1, 1, *s(1, 1, 1)), (1,)), {"padding": 1, "stride": 2}),
         Edge(((1, 2, *s(3, 3, 3)), (2, 4, *s(2, 2, 2)), (4,))),  # as many filters as places along the last axis
