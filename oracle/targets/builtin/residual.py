@@ -30,7 +30,9 @@ def residual(name: str, strided: str, convolve: Forward, batch_norm: Forward, re
 
         def convolved(h: Any, part: str) -> Any:
             w, *norm = (given[array + part] for array in ("w", "gamma", "beta", "running_mean", "running_var"))
-            a = convolve(h, w, stride=stride if part in (strided, SHORTCUT) else 1, padding=tuple(k // 2 for k in w.shape[2:]))
+            a = convolve(
+                h, w, stride=stride if part in (strided, SHORTCUT) else 1, padding=tuple(k // 2 for k in w.shape[2:])
+            )
             y, *new = batch_norm(a, *norm, **options)
             statistics.extend(new)
             return y
