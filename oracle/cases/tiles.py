@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from oracle.cases.blocked import BLOCKED
 from oracle.cases.case import Case
 from oracle.cases.large import LARGE
 from oracle.layers import Edge, Layer
@@ -30,10 +31,13 @@ WORK_PER_EQUATION = 1000  # an equation takes as long to trace as this many elem
 
 
 def tile_cases(layer: Layer, dtype: str, sizes: str) -> list[Case]:
-    """Return the cases with long axes: none for "small", and one of a real network more for "large"."""
+    """Return the cases with long axes: none for "small", and one of a real network more for "large".
+
+    Convolutions have more, whose windows fill more than a block, and what may be broadcast is long as well.
+    """
     if sizes not in SIZES:
         raise ValueError(f"sizes must be one of {', '.join(SIZES)}, got {sizes!r}")
-    edges = [] if sizes == "small" else tile_edges(layer)
+    edges = [] if sizes == "small" else [*tile_edges(layer), *BLOCKED.get(layer.name, ())]
     if sizes == "large" and layer.name in LARGE:
         edges.append(LARGE[layer.name])
     return [Case(layer.name, dtype, edge.shapes, edge.configuration) for edge in edges]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ import numpy as np
 from oracle.cases import Case, Values, numpy_dtype
 from oracle.judge import Fault, Finding, judge
 from oracle.judge.apart import told_apart
-from oracle.slips import Circumstances, Slip, slips_at
+from oracle.slips import Circumstances, Slip, mutations_of, slips_at
 from oracle.targets.ask import Asked
 from oracle.truth import Pair, Precision, drawn
 
@@ -18,7 +19,6 @@ LEAST_CASES, LEAST_ELEMENTS = 3, 8
 MOST_CASES = 12
 MOST_ELEMENTS = 20_000  # of a case: every slip is computed for it
 MOST_RIGHT = 6
-MOST_NAMED = 3
 SHARE = 1e-2  # of the deviation that a slip may leave unexplained: what the target rounds
 
 
@@ -44,9 +44,8 @@ class Diagnosis:
 
     @property
     def text(self) -> str:
-        """All of them as one sentence; many are cut."""
-        left = len(self.slips) - MOST_NAMED
-        return "; or: ".join(self.slips[:MOST_NAMED]) + (f" (or {left} other known slips)" if left > 0 else "")
+        """All of them as one sentence."""
+        return "; or: ".join(self.slips)
 
     def explains(self, case: Case, finding: Finding) -> bool:
         """Whether one of the slips reproduces what came in another case."""
@@ -64,7 +63,8 @@ def diagnose(
     """Find the slips behind a fault; None if no known slip reproduces it.
 
     A slip is named if it reproduces what the target returned in at least three cases with at least eight elements of
-    different truth together, and if it would not have shown in a case that the target has right.
+    different truth together, and if it would not have shown in a case that the target has right. What is only derived from
+    the jaxpr is named if the catalogue knows nothing that fits.
     """
     if fault.check not in ("value", "gradient", "subgradient"):
         return None
@@ -72,32 +72,56 @@ def diagnose(
     if not evidence:
         return None
     with np.errstate(all="ignore"):  # what a slip computes may overflow
-        named = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
+        derived = {slip.sentence for slip in mutations_of(evidence[0].at)}
+        fitting = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
         for case in _telling(right):
-            named = [sentence for sentence in named if not _contradicts(case, fault.output, sentence)]
-    return Diagnosis(tuple(named)) if named else None
+            fitting = [sentence for sentence in fitting if not _contradicts(case, fault.output, sentence)]
+    known = [sentence for sentence in fitting if sentence not in derived]
+    return Diagnosis(tuple(known or fitting)) if fitting else None
 
 
 def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> list[Evidence]:
-    """Collect cases that show the fault, the ones with the most elements first, until they can tell slips apart."""
+    """Collect cases that show the fault, of as many configurations as there are, until they can tell slips apart."""
     evidence: list[Evidence] = []
     different: set[float] = set()
-    for case, finding in _showing(layer, fault, failing):
-        if not isinstance(finding.got, np.ndarray):
-            continue
-        arrays, dy, truth = drawn(case)
-        evidence.append(Evidence(Circumstances(case, arrays, dy, truth), fault.output, np.asarray(finding.got, float)))
-        different |= set(np.asarray(truth.pairs[fault.output].value, np.float64).ravel().tolist())
-        if len(evidence) >= LEAST_CASES and len(different) >= LEAST_ELEMENTS:
-            return evidence
-    return []
+
+    def add(case: Case, finding: Finding) -> None:
+        if isinstance(finding.got, np.ndarray):
+            arrays, dy, truth = drawn(case)
+            at = Circumstances(case, arrays, dy, truth)
+            got, true = np.asarray(finding.got, float), np.asarray(truth.pairs[fault.output].value, np.float64)
+            evidence.append(Evidence(at, fault.output, got))
+            if got.shape == true.shape:  # many slips lead to the same NaN
+                different.update(true[np.isfinite(got)].tolist())
+
+    def enough() -> bool:
+        return len(evidence) >= LEAST_CASES and len(different) >= LEAST_ELEMENTS
+
+    fitting = _telling_first(failing)
+    for case, finding in fitting:
+        if len(evidence) < MOST_CASES and (case.values is Values.NORMAL or not enough()):
+            add(case, finding)
+    for case, finding in _fresh(layer, fault, fitting):
+        if enough():
+            break
+        add(case, finding)
+    return evidence if enough() else []
 
 
-def _showing(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]]) -> Iterator[tuple[Case, Finding]]:
-    """Yield the cases that failed, then the same configurations with other numbers."""
-    ordinary = sorted(failing, key=lambda f: (f[0].values is not Values.NORMAL, -f[0].size[1]))
-    fitting = [(case, finding) for case, finding in ordinary if case.size[1] <= MOST_ELEMENTS]
-    yield from fitting[:MOST_CASES]
+def _telling_first(failing: Sequence[tuple[Case, Finding]]) -> list[tuple[Case, Finding]]:
+    """Order the cases that failed: ordinary numbers first, another configuration each time, the largest first."""
+    fitting = sorted((f for f in failing if f[0].size[1] <= MOST_ELEMENTS), key=lambda f: -f[0].size[1])
+    seen: Counter[str] = Counter()
+    turns = []
+    for case, _ in fitting:
+        options = repr(sorted(case.configuration.items()))
+        turns.append((case.values is not Values.NORMAL, seen[options]))
+        seen[options] += 1
+    return [found for _, found in sorted(zip(turns, fitting, strict=True), key=lambda turn: turn[0])]
+
+
+def _fresh(layer: Asked, fault: Fault, fitting: Sequence[tuple[Case, Finding]]) -> Iterator[tuple[Case, Finding]]:
+    """Yield configurations that failed with other numbers."""
     for case, _ in fitting[:LEAST_CASES]:
         for seed in range(1, MOST_CASES):
             fresh = replace(case, seed=case.seed + 100 * seed)
@@ -129,6 +153,8 @@ def _reproduces(answer: np.ndarray, got: np.ndarray, truth: Pair, case: Case) ->
     if answer.shape != got.shape:
         return False
     finite = np.isfinite(got)
+    if not np.array_equal(np.isfinite(answer), finite):
+        return False
     if not np.array_equal(answer[~finite], got[~finite], equal_nan=True):
         return False
     if got.shape != truth.value.shape or not finite.all():

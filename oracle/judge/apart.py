@@ -35,6 +35,7 @@ def _outside(name: str, answer: np.ndarray, case: Case, arrays: Arrays, dy: np.n
         gradient=name in truth.gradients,
         finite_input=case.values.finite,
         nan_may_spread=layer.nan_may_spread,
+        statistic=name in truth.outputs[1:],
     )
     ratio = error_over_bound(elements)
     if not ratio.size or ratio.max() <= CLEARLY:

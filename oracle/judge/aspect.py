@@ -10,10 +10,10 @@ from oracle.results import Aspect
 
 # These checks look at how a layer deals with its caller, not at the numbers that it computes.
 OF_THE_CONTRACT = frozenset(
-    {"aliasing", "arity", "dtype", "linearity", "mutation", "refusal", "repeatability", "type", "wrapper"}
+    {"aliasing", "arity", "bounds", "dtype", "linearity", "mutation", "refusal", "repeatability", "type", "wrapper"}
 )
 # The other kinds have a magnitude, or a mean, at which a formula that is right on paper overflows or loses its digits.
-ORDINARY = frozenset({Values.NORMAL, Values.INTEGERS, Values.TIES, Values.ZEROS})
+ORDINARY = frozenset({Values.NORMAL, Values.INTEGERS, Values.TIES, Values.ZEROS, Values.WIDE})
 
 
 def aspect_of(fault: Fault, case: Case) -> Aspect:

@@ -150,6 +150,7 @@ def _compared(check: str, name: str, got: np.ndarray, question: Question, truth:
         nan_may_spread=layer.nan_may_spread,
         may_overflow=truth.may_overflow,
         nan_input=False if array is None or array.dtype.kind in "iub" else np.isnan(array),
+        statistic=name in truth.outputs[1:],
     )
     ratio, judged = compare(elements)
     if not ratio.size or ratio.max() <= 1:

@@ -25,6 +25,7 @@ class Elements:
     nan_may_spread: bool = False  # the layer's padding or groups may multiply zeros with NaN or infinity
     may_overflow: bool = True  # something on the way to these elements may leave the range of the dtype
     nan_input: np.ndarray | bool = False  # of a gradient: where its array holds NaN
+    statistic: bool = False  # an output beside the first: a running mean or variance
 
     @cached_property
     def miss(self) -> np.ndarray:
@@ -142,6 +143,13 @@ CLASSES = (
         "NaN must come out as NaN; a NaN made only of infinities (inf - inf) is indeterminate, so a limit is as good",
         lambda e: np.isnan(e.truth.value),
         lambda e: _right_or_infinite(np.isnan(e.wide) | e.only_infinities),
+    ),
+    ElementClass(
+        "statistic of infinities",
+        "a mean that is updated by differences, as Welford's and Chan's are, has infinity less infinity",
+        lambda e: e.statistic and not e.finite_input and np.isnan(e.wide),
+        lambda e: 0.0,
+        judged=False,
     ),
     ElementClass(
         "truth infinite",

@@ -180,6 +180,12 @@ register(
         more_refusals=[
             Refusal("training", ((1, 3), (3,), (3,), (3,), (3,)), {}, "training needs more than one value per channel"),
             Refusal(
+                "training, y only",
+                ((1, 3), (3,), (3,), None, None),
+                {},
+                "training needs more than one value per channel",
+            ),
+            Refusal(
                 "evaluation",
                 ((4, 3), (3,), (3,), None, None),
                 {"training": False},

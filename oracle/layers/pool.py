@@ -161,7 +161,7 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
         Edge(((1, 2, *s(8, 5, 5)),), {"kernel_size": 2, "stride": 3}),
         Edge(((2, 2, *s(4, 7, 5)),), {"kernel_size": 2, "stride": 2}),
         Edge(((1, 1, *s(9, 6, 2)),), {"kernel_size": s(7, 5, 2), "stride": 1, "padding": s(3, 2, 1)}),
-        Edge(((1, 1, *s(1, 1, 1)),), {"kernel_size": 3, "stride": 1, "padding": 1}),
+        Edge(((1, 1, *s(1, 1, 1)),), {"kernel_size": 5, "stride": 1, "padding": 2}),  # more padding than x
         Edge(((1, 1, *s(6, 4, 3)),), {"kernel_size": s(5, 4, 1), "stride": 1, "padding": "same"}),
         Edge(((1, 1, *s(4, 6, 3)),), {"kernel_size": s(2, 3, 2), "stride": 1, "padding": "same"}),
         Edge(((1, 1, *s(5, 6, 3)),), {"kernel_size": s(3, 2, 2), "stride": 2, "padding": "valid"}),

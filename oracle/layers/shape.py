@@ -141,8 +141,13 @@ register(
         ],
         [
             Refusal(
-                "reflect", ((1, 1, 2),), {"padding": 2, "mode": "reflect"}, "the reflection reaches past the end of x"
+                f"{mode}, {end}",
+                ((1, 1, 2),),
+                {"padding": (padding,), "mode": mode},
+                f"with mode {mode!r} the padding {end} reaches past the other end of x",
             )
+            for mode, most in (("reflect", 1), ("circular", 2))
+            for end, padding in (("before", (most + 1, 0)), ("after", (0, most + 1)))
         ],
         choices={"mode": ("constant", "reflect", "replicate", "circular")},
         ranges={"padding": Range(whole=True, axes="S", pairs=True)},  # PyTorch crops if it is negative

@@ -156,6 +156,7 @@ class Rounding:
         error = (np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried) ** (1 / self.norm)
         size = terms.size ** (1 / self.norm)
         overflows = np.isfinite(size) & (size + error > self.precision.accumulator.largest)
+        overflows |= np.isinf(size) & np.isfinite(value)  # the terms of a finite sum are beyond float64
         self.may_overflow |= bool(overflows.any())
         return np.where(overflows, np.inf, error)
 

@@ -327,7 +327,7 @@ def test_junit_and_the_summary_of_github(wrong):
     summary = (where / "summary.md").read_text()
     assert "1 discrepancy." in summary
     assert "| `mine.py` | `linear` | wrong |" in summary and "| `mine.py` | `relu` | not implemented |" in summary
-    assert "<details><summary><code>mine.py</code> <code>linear</code> float32: gradient of dw" in summary
+    assert "<details><summary><code>mine.py</code> <code>linear</code> float32: mathematics: gradient of dw" in summary
 
 
 def test_a_target_that_dies_costs_only_its_layer(tmp_path, command):

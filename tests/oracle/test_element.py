@@ -37,6 +37,7 @@ class Example(NamedTuple):
 PADDED = {"nan_may_spread": True, "finite_input": False}
 INFINITIES = {"only_infinities": True, "finite_input": False}
 GRADIENT = {"gradient": True}
+STATISTIC = {"statistic": True, "finite_input": False}
 IN_RANGE = {"may_overflow": False}
 AT_NAN = {"gradient": True, "finite_input": False, "nan_input": np.array([True])}
 
@@ -109,8 +110,14 @@ EXAMPLES = {
         Example(1, NAN, 0, 0, INFINITIES),
         Example(1, NAN, 0, INF, PADDED),  # the input holds NaN too
     ],
+    "statistic of infinities": [
+        Example(NAN, INF, 0, 0, STATISTIC),
+        Example(NAN, -INF, 1, 0, STATISTIC | INFINITIES),
+    ],
     "truth infinite": [
         Example(INF, INF, 0, 0),
+        Example(-INF, INF, 0, INF, STATISTIC),
+        Example(NAN, INF, 0, INF, {"statistic": True}),  # only an overflow has made this infinite
         Example(-INF, -INF, 1, 0),
         Example(-INF, INF, 0, INF),
         Example(3e38, INF, 0, INF),

@@ -9,13 +9,18 @@ import pytest
 
 from oracle.cases import Case, Memory, Subject, Values
 from oracle.results import (
+    Accuracy,
     Array,
     Discrepancy,
     Environment,
+    InternalError,
     Results,
     ResultsError,
+    Strength,
     Trial,
     Worst,
+    aspects_named,
+    failure,
     listed,
     load,
     schema,
@@ -161,6 +166,20 @@ def test_everything_else_comes_back_too(tmp_path):
     assert load(tmp_path / "results.json") == before
 
 
+def test_every_field_of_a_trial_follows_the_schema_and_comes_back(tmp_path):
+    before = results(
+        trial(
+            verdict="unproven", judged=5, lacks=["padding given as pairs"], not_judged={"y": 3}, reproducible=False,
+            strength=Strength(slips=3, excluded=2, open=["eps is left out"], equivalent=1),
+            accuracy=Accuracy(output="y", grade=float("inf")), more=["wrong, value of y"], traceback="line 3",
+            internal_error=InternalError(traceback="line 4", repeat="backproof run"),
+        )
+    )  # fmt: skip
+    (tmp_path / "results.json").write_text(before.to_json())
+    jsonschema.validate(json.loads(before.to_json()), schema())
+    assert load(tmp_path / "results.json") == before
+
+
 # -- figures ----------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +242,171 @@ def test_the_gravest_verdict(verdicts, worst):
     assert worst_verdict(verdicts) == worst
 
 
+def test_float32_and_float64_of_one_fault_are_one_line():
+    def of(dtype, *found):
+        return trial(
+            dtype=dtype, verdict="wrong", discrepancies=[discrepancy(id=dtype + d["output"], **d) for d in found]
+        )
+
+    dx, dw, y = {"output": "dx"}, {"output": "dw"}, {"output": "y", "check": "value"}
+    inexact = {"output": "dx", "verdict": "inexact", "aspect": "accuracy"}
+    run = results(of("float32", inexact, dx, y), of("float64", y, dw, dx))
+    assert [(f.shown.aspect, f.shown.output, f.dtypes) for f in run.faults] == [
+        ("mathematics", "dx", "float32, float64"),
+        ("mathematics", "y", "float32, float64"),
+        ("mathematics", "dw", "float64"),
+        ("accuracy", "dx", "float32"),
+    ]
+    assert run.faults[1].title == "mine.py relu float32, float64, mathematics: value of y"
+
+
+def test_bad_calls_are_told_apart_and_two_faults_of_one_kind_remain_two():
+    refusals = [
+        discrepancy(id=k, check="refusal", verdict="error", output="y", aspect="contract", refusal=k) for k in "ab"
+    ]
+    assert len(results(trial(verdict="error", discrepancies=refusals)).faults) == 2
+    same = [discrepancy(id="1"), discrepancy(id="2")]
+    run = results(
+        trial(verdict="wrong", discrepancies=same), trial(dtype="float64", verdict="wrong", discrepancies=same)
+    )
+    assert [f.dtypes for f in run.faults] == 2 * ["float32, float64"]
+
+
+def test_faults_come_mathematics_first_the_gravest_first_and_what_is_known_last():
+    found = [
+        discrepancy(id="1", known=True),
+        discrepancy(id="2", aspect="contract", check="mutation"),
+        discrepancy(id="3", aspect="edges", check="value"),
+        discrepancy(id="4", verdict="error", check="error"),
+        discrepancy(id="5", verdict="wrong", check="value"),
+    ]
+    assert [f.shown.id for f in results(trial(verdict="wrong", discrepancies=found)).faults] == [
+        "5",
+        "4",
+        "3",
+        "2",
+        "1",
+    ]
+
+
+REFUSAL = {
+    "verdict": "error",
+    "check": "refusal",
+    "output": "y",
+    "aspect": "contract",
+    "refusal": "a kernel larger than x",
+}
+
+
+def test_the_marks_of_a_trial_follow_from_what_was_found():
+    marked = trial(verdict="error", discrepancies=[discrepancy(**REFUSAL)])
+    assert marked.aspects == {
+        "mathematics": "conforms",
+        "accuracy": "conforms",
+        "edges": "conforms",
+        "contract": "error",
+    }
+    (row,) = results(marked).rows()
+    assert row.standing == "mathematics right, accuracy right, edges right, contract: accepts what it must refuse"
+    found = [discrepancy(), discrepancy(verdict="inexact", aspect="accuracy", check="value", output="y")]
+    (row,) = results(trial(verdict="wrong", discrepancies=found)).rows()
+    assert (
+        row.standing == "mathematics: gradient of dx, accuracy: value of y"
+    )  # of a wrong layer nothing is called right
+    assert trial(verdict="not_implemented").aspects == {}
+
+
+def test_open_slips_leave_the_mathematics_unproven():
+    strength = Strength(slips=4, excluded=3, open=["eps is left out"], equivalent=2)
+    assert (strength.share, strength.text) == (0.75, "3 of 4 slips excluded (2 equivalent)")
+    marked = trial(verdict="error", discrepancies=[discrepancy(**REFUSAL)], strength=strength)
+    assert (marked.aspects["mathematics"], marked.aspects["contract"]) == ("unproven", "error")
+    run = results(marked).model_copy(update={"required": ["accuracy"]})
+    assert not run.proven and run.conclusion == "not everything is proven"
+    (reason,) = run.shortfalls
+    assert reason.startswith("relu of mine.py in float32 is unproven") and reason.endswith("eps is left out")
+    wrong = trial(verdict="wrong", discrepancies=[discrepancy()], strength=strength)
+    assert not wrong.unproven  # it is wrong, which is more than unproven
+
+
+def test_strength_and_grade_of_a_row_are_the_least_of_its_dtypes():
+    strong, weak = Strength(slips=8, excluded=8), Strength(slips=4, excluded=3, open=["one"])
+    (row,) = results(
+        trial(
+            strength=strong, accuracy=Accuracy(output="y", grade=0.5), judged=3, lacks=["dilation"], not_judged={"y": 2}
+        ),
+        trial(
+            dtype="float64",
+            verdict="unproven",
+            strength=weak,
+            accuracy=Accuracy(output="dx", grade=2.0),
+            judged=4,
+            lacks=["dilation", "ceil_mode"],
+            not_judged={"y": 1},
+        ),
+    ).rows()
+    assert (row.strength, row.accuracy) == (weak, 2.0)
+    assert row.judged == "judged 7; offers no dilation, no ceil_mode; 3 elements of y have no finite bound"
+
+
+@pytest.mark.parametrize(
+    ("required", "proven", "conclusion"),
+    [
+        (["mathematics", "accuracy", "edges", "contract"], False, "1 discrepancy"),
+        (["contract"], False, "1 discrepancy"),
+        (["mathematics", "edges"], True, "everything conforms in what was required: mathematics, edges"),
+    ],
+)
+def test_what_is_required_decides_what_is_proven(required, proven, conclusion):
+    run = results(trial(verdict="error", discrepancies=[discrepancy(**REFUSAL)])).model_copy(
+        update={"required": required}
+    )
+    assert (run.proven, run.conclusion) == (proven, conclusion)
+    assert results(trial()).conclusion == "everything conforms"
+
+
+def test_a_fault_that_is_only_a_line_counts_too():
+    marks = {"mathematics": "wrong", "accuracy": "conforms", "edges": "conforms", "contract": "error"}
+    mine = trial(verdict="wrong", discrepancies=[discrepancy(**REFUSAL)], more=["wrong, gradient of dx"], aspects=marks)
+    assert mine.failing_aspects(["mathematics"]) == ["mathematics"] and mine.failing_aspects(["edges"]) == []
+    assert not results(mine).model_copy(update={"required": ["mathematics"]}).proven
+    assert failure(mine, ["mathematics"]) == "wrong, gradient of dx" and failure(mine, ["edges"]) is None
+    known = mine.model_copy(update={"discrepancies": [discrepancy(**REFUSAL, known=True)]})
+    assert known.failing_aspects() == [] and results(known).proven
+
+
+def test_an_error_of_our_own_proves_nothing():
+    failed = trial(
+        verdict="unproven", internal_error=InternalError(traceback="ZeroDivisionError", repeat="backproof run")
+    )
+    run = results(failed)
+    assert set(failed.aspects.values()) == {"unproven"} and run.rows()[0].tried
+    assert not run.proven and run.internal_errors == [failed] and run.shortfalls == []
+
+
+def test_what_was_not_tried():
+    run = results(trial(examples=3), trial(dtype="float64", examples=3), trial(layer="tanh", verdict="not_implemented"))
+    said = {entry.what: entry.which for entry in run.not_tried}
+    assert said["dtypes"] == ["float16", "bfloat16"] and len(said["sizes"]) == 2 and len(said["devices"]) == 1
+    assert "tanh" in said["layers"] and "relu" not in said["layers"]
+    run.options["sizes"] = "large"
+    run.environment.ran_on["mine.py"] = "cuda:0"
+    assert [entry.what for entry in run.not_tried] == ["dtypes", "layers"]
+
+
+@pytest.mark.parametrize(
+    ("text", "aspects"), [("edges, mathematics", ("mathematics", "edges")), ("contract,", ("contract",))]
+)
+def test_aspects_are_read_in_their_own_order(text, aspects):
+    assert aspects_named(text) == aspects
+
+
+@pytest.mark.parametrize("text", ["", ",", "style", "mathematics,Edges"])
+def test_what_is_not_an_aspect_is_refused(text):
+    with pytest.raises(ValueError, match="mathematics, accuracy, edges, contract"):
+        aspects_named(text)
+
+
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +418,11 @@ def test_a_discrepancy_as_a_person_reads_it():
     for name, numbers in (("x", "1.5"), ("w", "[[[[1  1]]]]"), ("dy", "NaN")):
         assert numbers in lines[lines.index(f"{name} =") + 1]
     assert "b =" not in lines  # not given
+
+
+def test_the_traceback_of_the_target_is_shown():
+    text = discrepancy(traceback='File "mine.py", line 3, in relu\nKeyError: 1').text
+    assert "traceback" in text and '    File "mine.py", line 3, in relu\n    KeyError: 1' in text
 
 
 def test_a_refusal_as_a_person_reads_it():

@@ -216,3 +216,12 @@ def test_a_sum_of_sums_is_bounded_as_one_sum_in_any_order():
     terms = (x.T * w).sum() + x[0, 0]
     u = SINGLE.unit_roundoff
     assert y.error == pytest.approx(6 * u * terms + u * (x.T * w).sum(), rel=1e-6)
+
+
+def test_terms_beyond_float64_may_overflow_though_their_sum_is_finite():
+    numbers = Bounded(Precision.of(np.float64))
+    with jax.enable_x64(True):
+        jaxpr = jax.make_jaxpr(lambda x, w: x @ w)(np.ones(3), np.ones(3))
+    x, w = np.array([1e308, 1e308, 1.0]), np.array([3.0, -3.0, 1.0])
+    (y,) = evaluate(jaxpr, [numbers.exactly(x), numbers.exactly(w)], numbers)
+    assert (float(y.value), float(y.error), numbers.may_overflow) == (1.0, np.inf, True)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from oracle.results import InternalError, Strength, Trial
 from reports import html
 from reports.junit import junit
 from reports.markdown import markdown
@@ -171,6 +172,51 @@ def test_a_page_without_discrepancies_says_so():
 def test_an_interrupted_run_and_what_no_longer_occurs():
     text = html.render([results().model_copy(update={"interrupted": True, "unmet": ["mine relu float64"]})])
     assert "Interrupted" in text and "mine relu float64" in text
+
+
+def rich_run():
+    """A run with a fault in two dtypes, one that is not required, open slips, further faults, and an error of our own."""
+    twice = [discrepancy(id="f32"), discrepancy(id="refused", aspect="contract", check="refusal", verdict="error")]
+    first = results().trials[0].model_copy(update={"discrepancies": twice, "more": ["wrong, value of y: 7 kinds"]})
+    second = first.model_copy(update={"dtype": "float64", "discrepancies": [discrepancy(id="f64")], "more": []})
+    strength = Strength(slips=2, excluded=1, open=["eps is left out"])
+    unproven = Trial(target="mine", layer="gelu", dtype="float32", verdict="unproven", examples=3, strength=strength)
+    failed = InternalError(traceback="ZeroDivisionError: ours", repeat="backproof run --layers silu")
+    broken = Trial(target="mine", layer="silu", dtype="float32", verdict="unproven", internal_error=failed)
+    return results().model_copy(
+        update={"trials": [first, second, unproven, broken], "required": ["mathematics"], "unmatched": ["a b c"]}
+    )
+
+
+def test_junit_has_a_failure_per_required_aspect():
+    cases = {case.get("name"): case for case in suites(rich_run())[0].iter("testcase")}
+    assert {name: [(x.tag, x.get("type")) for x in case] for name, case in cases.items()} == {
+        "conv2d": [("failure", "mathematics")],
+        "gelu": [("failure", "unproven")],
+        "silu": [("error", "internal")],
+    }
+    assert "float32, float64" in cases["conv2d"][0].text and "7 kinds" in cases["conv2d"][0].text
+    assert "eps is left out" in cases["gelu"][0].get("message")
+    everything = rich_run().model_copy(update={"required": ["mathematics", "contract"]})
+    assert [x.get("type") for x in suites(everything)[0].find("testcase")] == ["mathematics", "contract"]
+
+
+def test_markdown_has_one_block_per_fault_and_says_the_rest():
+    text = markdown(rich_run())
+    assert text.count("<details>") == 1 and "float32, float64: mathematics: gradient of dx (wrong)" in text
+    for fact in ("eps is left out", "7 kinds", "Internal error in the trial of mine silu float32", "Not tried: dtypes"):
+        assert fact in text
+
+
+def test_page_has_one_article_per_fault_and_says_the_rest():
+    page = Page(html.render([rich_run()]))
+    wrong, refused = page.words("h3")
+    assert "float32, float64" in wrong and "mathematics" in wrong and "(not required)" in refused
+    assert {"r0-f32", "r0-f64", "r0-refused"} <= set(page.ids)
+    text = " ".join(page.words("p"))
+    for fact in ("eps is left out", "7 kinds", "a b c", "Internal error in the trial of mine", "Not tried: dtypes"):
+        assert fact in text
+    assert "ZeroDivisionError: ours" in page.words("pre")
 
 
 def test_write_makes_the_directory(tmp_path):

@@ -15,6 +15,7 @@ from oracle.targets.adapters.conventions import channels_last, renamed, transpos
 from oracle.targets.adapters.cs231n import cs231n
 from oracle.targets.adapters.frameworks import autograd_jax, autograd_torch
 from oracle.targets.adapters.stateful import forward_backward, stateful
+from oracle.targets.adapters.triton import triton
 
 __all__ = [
     "autograd_jax",
@@ -25,4 +26,5 @@ __all__ = [
     "renamed",
     "stateful",
     "transposed",
+    "triton",
 ]

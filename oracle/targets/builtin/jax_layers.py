@@ -307,10 +307,9 @@ dropout = differentiated(_dropout, without_gradient("dropout"))
 
 def _pad(x: Any, *, padding, mode="constant") -> Any:
     edges = [(0, 0), (0, 0), *_pairs(padding, x.ndim - 2)]
-    _refuse(
-        mode == "reflect" and any(max(e) >= n for e, n in zip(edges, x.shape, strict=True) if max(e)),
-        "the padding is too large",
-    )
+    spare = {"reflect": 1, "circular": 0}
+    reaching = [max(e) > n - spare.get(mode, 0) for e, n in zip(edges, x.shape, strict=True) if max(e)]
+    _refuse(mode in spare and any(reaching), "the padding is too large")
     return jnp.pad(x, edges, mode={"replicate": "edge", "circular": "wrap"}.get(mode, mode))
 
 

@@ -1,0 +1,72 @@
+"""Known slips, planted into the truth of their layer, are found at default settings and named by their own sentence.
+
+They are found in the planned cases, so for every seed. ``pytest -m every_slip`` plants all of them.
+"""
+
+import random
+
+import numpy as np
+import pytest
+
+from oracle.cases import Case, Memory
+from oracle.judge import judge
+from oracle.layers import LAYERS
+from oracle.slips import slips_of
+from oracle.trial.plan import planned_cases
+from oracle.trial.strength import Strength
+from tests.faults.search import DEFAULTS, first_found
+from tests.faults.slips import memory_of, planted_slip, slips_with_effect
+
+EACH = 3  # of the slips of a layer in the default suite
+DERIVED = 4  # of those that follow from a case
+FEW_LAYERS = ("softmax", "linear", "rms_norm", "conv1d", "max_pool1d", "mse_loss", "add")
+
+
+def found(layer, sentences):
+    """Return how many judged cases it takes to find each of the slips."""
+    return {sentence: first_found(planted_slip(layer, sentence), layer) for sentence in sentences}
+
+
+def missed(layer, sentences):
+    return [sentence for sentence, first in found(layer, sentences).items() if first is None]
+
+
+def derived(layer):
+    """Return slips that follow from a planned case and show in it: of blocks, of layouts, and from the jaxpr."""
+    planned = planned_cases(layer, "float32", DEFAULTS.sizes)
+    laid_out = next(case for case in planned if case.unguarded.memory[-1] is not Memory.CONTIGUOUS)
+    seen = {
+        slip for case in (planned[0], laid_out) for slip in Strength(layer, "float32").would_exclude(case, planned=True)
+    }
+    return sorted(seen - {slip.sentence for slip in slips_of(layer)})
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_some_slips_are_found(layer):
+    sentences = slips_with_effect(layer)
+    assert missed(layer, random.Random(layer).sample(sentences, EACH)) == []
+
+
+@pytest.mark.parametrize("layer", FEW_LAYERS)
+def test_some_derived_slips_are_found(layer):
+    sentences = derived(layer)
+    layouts = [sentence for sentence in sentences if "is read as if" in sentence]
+    assert layouts
+    assert missed(layer, {layouts[0], *random.Random(layer).sample(sentences, DERIVED)}) == []
+
+
+@pytest.mark.every_slip
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_slip_is_found(layer):
+    assert missed(layer, slips_with_effect(layer)) == []
+
+
+@pytest.mark.parametrize("memory", [memory for memory in Memory if not memory.guarded])
+def test_a_planted_slip_sees_how_an_array_lies_in_memory(memory):
+    x = np.arange(120.0).reshape(2, 3, 4, 5)
+    assert memory_of(memory.lay_out(x)) is memory
+
+
+def test_a_target_with_a_slip_that_changes_nothing_is_right():
+    case = Case("relu", "float32", ((3, 4),))
+    assert not judge(planted_slip("relu", "no known slip"), case).findings
