@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.scipy.special import xlog1py, xlogy
 
 from oracle.layers import LAYERS
 from oracle.targets.builtin.checked import checked
@@ -282,7 +283,7 @@ def _cross_entropy(
 
 def _binary_cross_entropy(p: Any, targets: Any, *, reduction="mean") -> Any:
     _refuse(p.shape != targets.shape, "p and targets differ in shape")
-    return _reduced(-(targets * jnp.log(p) + (1 - targets) * jnp.log1p(-p)), reduction)
+    return _reduced(-(xlogy(targets, p) + xlog1py(1 - targets, -p)), reduction)
 
 
 def _mse_loss(prediction: Any, target: Any, *, reduction="mean") -> Any:
