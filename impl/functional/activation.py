@@ -122,9 +122,10 @@ def gelu(x: Array, /, *, approximate: Literal["none", "tanh"] = "none") -> tuple
         p = 0.5 * (1 + erf(x * sqrt(0.5)))
         slope = xp.exp(-0.5 * x * x) * (1 / sqrt(2 * pi))
     else:
-        t = xp.tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))
+        z = xp.clip(x, -30, 30)  # tanh(u) is 1 long before, and x^3 may overflow
+        t = xp.tanh(sqrt(2 / pi) * (z + 0.044715 * z * z * z))
         p = 0.5 * (1 + t)
-        slope = 0.5 * (1 - t * t) * (sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x))
+        slope = 0.5 * (1 - t * t) * (sqrt(2 / pi) * (1 + 3 * 0.044715 * z * z))
     return x * p, (x, p, slope)
 
 

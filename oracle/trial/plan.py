@@ -52,10 +52,11 @@ def equivalent_slips(layer: str, dtype: str) -> Equivalent:
 
 
 def planned_cases(layer: str, dtype: str, sizes: str = "tiles") -> list[Case]:
-    """Return the cases that every trial judges, in order: those of the plan, then the edges, then the long axes."""
+    """Return the cases that every trial judges: those of the plan, the cheapest first, then the edges and the long axes."""
     planned = [read(layer, dtype, case) for case in _stored(layer).get("cases", ())]
     if sizes == "small":
         planned = [case for case in planned if longest(case) <= LONGEST_SMALL]
+    planned.sort(key=lambda case: case.size[1])
     found = [*planned, *edge_cases(LAYERS[layer], dtype), *tile_cases(LAYERS[layer], dtype, sizes)]
     return list({(case.key, case.seed): case for case in found}.values())
 

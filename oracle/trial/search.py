@@ -208,7 +208,7 @@ class Search:
             if not self.offers.may_offer(case):
                 hypothesis.reject()
             findings = self.attempt(case)
-            for other in again(case):
+            for other in () if self.found else again(case):  # what fails is shrunk by itself
                 findings = findings or self.attempt(other)
             if findings and (only is None or any((f.fault, aspect_of(f.fault, case)) == only for f in findings)):
                 raise _failure(findings[0].fault if only is None else only[0])

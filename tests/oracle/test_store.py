@@ -202,18 +202,20 @@ def test_what_failed_once_is_tried_first(tmp_path, command):
     (tmp_path / "mine.py").write_text(WRONG)
     quick = ("run", "--target", "mine.py", "--layers", "tanh", "--dtype", "float64", "--jobs", "1")
 
-    def code(*options):
-        return command(*quick, "--examples", *options, cwd=tmp_path).returncode
+    def verdict(*options, out="backproof-report"):
+        command(*quick, "--examples", *options, "--out", out, cwd=tmp_path)
+        (trial,) = json.loads((tmp_path / out / "results.json").read_text())["trials"]
+        return trial["verdict"]
 
     def remembered():
         return [path for path in (tmp_path / "backproof-report/failed").rglob("*") if path.is_file()]
 
-    assert code("60") == 1
+    assert verdict("60") == "wrong"
     assert remembered()
-    assert code("1") == 1
-    assert code("1", "--out", "elsewhere") == 0
+    assert verdict("1") == "wrong"
+    assert verdict("1", out="elsewhere") == "unproven"
     (tmp_path / "mine.py").write_text(WRONG.replace("else 2", "else 1"))
-    assert code("60") == 0
+    assert verdict("60") == "conforms"
     assert remembered() == []
 
 
