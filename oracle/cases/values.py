@@ -66,7 +66,8 @@ class Values(StrEnum):
         if self is Values.SHIFTED:
             return 1 / np.sqrt(float(limits.eps)) + normal
         if self is Values.WIDE:
-            return np.sign(normal) * 10.0 ** rng.uniform(-4, 1.5, shape)
+            size = np.where(rng.random(shape) < 0.5, 10.0 ** rng.uniform(-4, 1, shape), rng.uniform(1, 40, shape))
+            return np.sign(normal) * size
         if self is Values.LARGE:
             return normal * (100 if half else 1e4)
         if self is Values.NEGATIVE:

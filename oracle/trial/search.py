@@ -102,7 +102,7 @@ class Search:
             self.pullbacks.add(case, not judgement.no_pullback)
         else:
             self.unsupported += 1
-        if judgement.offered and not self.found:
+        if judgement.judged and not any(aspect == "mathematics" for _, aspect in self.found):
             self.strength.judged(case, judgement.judged, planned)
         if judgement.no_pullback or not judgement.offered:
             self.refused.append(case)
