@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from oracle.cases import Arrays, Case, numpy_dtype
-from oracle.judge.element import Elements, error_over_bound
+from oracle.judge.element import Elements, error_over_bound, nan_in_a_padded_kernel
 from oracle.judge.subgradient import is_subgradient
 from oracle.layers import LAYERS
 from oracle.truth import Precision, Truth
@@ -35,6 +35,7 @@ def _outside(name: str, answer: np.ndarray, case: Case, arrays: Arrays, dy: np.n
         gradient=name in truth.gradients,
         finite_input=case.values.finite,
         nan_may_spread=layer.nan_may_spread,
+        nan_kernel=nan_in_a_padded_kernel(case),
         statistic=name in truth.outputs[1:],
     )
     ratio = error_over_bound(elements)

@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from oracle.cases import Values, numpy_dtype
-from oracle.judge.element import Elements, compare
+from oracle.judge.element import Elements, compare, nan_in_a_padded_kernel
 from oracle.judge.finding import Finding, Held
 from oracle.judge.form import Named, gradients_of, outputs_of, what_is_malformed
 from oracle.judge.subgradient import is_subgradient
@@ -150,6 +150,7 @@ def _compared(check: str, name: str, got: np.ndarray, question: Question, truth:
         nan_may_spread=layer.nan_may_spread,
         may_overflow=truth.may_overflow,
         nan_input=False if array is None or array.dtype.kind in "iub" else np.isnan(array),
+        nan_kernel=nan_in_a_padded_kernel(case),
         statistic=name in truth.outputs[1:],
     )
     ratio, judged = compare(elements)

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from oracle.cases import Case, Values
+from oracle.layers import LAYERS
 from oracle.truth import Pair, Precision
 
 
@@ -25,6 +27,7 @@ class Elements:
     nan_may_spread: bool = False  # the layer's padding or groups may multiply zeros with NaN or infinity
     may_overflow: bool = True  # something on the way to these elements may leave the range of the dtype
     nan_input: np.ndarray | bool = False  # of a gradient: where its array holds NaN
+    nan_kernel: bool = False  # NaN lies in another array than the first, and the layer has padding
     statistic: bool = False  # an output beside the first: a running mean or variance
 
     @cached_property
@@ -139,6 +142,13 @@ CLASSES = (
         judged=False,
     ),
     ElementClass(
+        "NaN times padded zero",
+        "the truth multiplies zeros of the padding with NaN of the kernel; an algorithm that leaves them out gives a number",
+        lambda e: e.nan_kernel and not e.gradient and np.isnan(e.truth.value) & np.isfinite(e.wide),
+        lambda e: 0.0,
+        judged=False,
+    ),
+    ElementClass(
         "truth NaN",
         "NaN must come out as NaN; a NaN made only of infinities (inf - inf) is indeterminate, so a limit is as good",
         lambda e: np.isnan(e.truth.value),
@@ -181,6 +191,11 @@ def compare(elements: Elements) -> Comparison:
             if not open_.any():
                 break
     return Comparison(ratio, judged)
+
+
+def nan_in_a_padded_kernel(case: Case) -> bool:
+    """Whether a case has NaN in another array than the first of a layer with padding."""
+    return case.values is Values.NAN and case.odd_array is not None and "padding" in LAYERS[case.layer].options
 
 
 def error_over_bound(elements: Elements) -> np.ndarray:

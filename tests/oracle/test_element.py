@@ -37,6 +37,7 @@ class Example(NamedTuple):
 PADDED = {"nan_may_spread": True, "finite_input": False}
 INFINITIES = {"only_infinities": True, "finite_input": False}
 GRADIENT = {"gradient": True}
+NAN_KERNEL = {"nan_kernel": True, "finite_input": False, "nan_may_spread": True}
 STATISTIC = {"statistic": True, "finite_input": False}
 IN_RANGE = {"may_overflow": False}
 AT_NAN = {"gradient": True, "finite_input": False, "nan_input": np.array([True])}
@@ -103,7 +104,12 @@ EXAMPLES = {
         Example(NAN, -INF, 1, 0, GRADIENT),
         Example(5, NAN, 0, 0, GRADIENT | INFINITIES),
     ],
+    "NaN times padded zero": [
+        Example(5, NAN, 0, 0, NAN_KERNEL),
+    ],
     "truth NaN": [
+        Example(INF, NAN, 0, INF, NAN_KERNEL),
+        Example(NAN, NAN, 0, 0, NAN_KERNEL),
         Example(NAN, NAN, 0, 0),
         Example(1, NAN, 0, INF),
         Example(INF, NAN, NAN, INF),

@@ -53,6 +53,7 @@ def exponential_over(x):
 
 # tanh(x / 2) is -1, to the last digit, for x below -18 in float32; there the sum with 1 cancels.
 TANH = "for x far below 0, tanh(x / 2) is nearly -1 and the sum with 1 cancels, but the sigmoid is a small number"
+FAR_BELOW = ("wide", "large", "negative", "extreme", "normal")
 
 put("identity", "a copy", lambda x: (x.copy(), lambda dy: (dy.copy(),)))
 put("identity", "a product with 1", elementwise(lambda x: x * 1, lambda x, y: np.ones_like(x)))
@@ -66,6 +67,7 @@ put(
     elementwise(
         lambda x: np.where(np.isinf(x), np.maximum(x, 0), x / 2 + abs(x) / 2), lambda x, y: (1 + np.sign(x)) / 2
     ),
+    "the half of a number near the smallest normal is subnormal and loses its last digit",
 )
 put("relu", "clip", elementwise(lambda x: np.clip(x, 0, None), lambda x, y: np.heaviside(x, 0.25)))
 
@@ -131,6 +133,7 @@ put(
         lambda x, y, alpha=1.0: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
     ),
     "exp(x) - 1 cancels for x near 0; the definition is expm1",
+    ("wide", "normal", "extreme", "shifted"),
 )
 put(
     "elu",
@@ -153,7 +156,7 @@ put(
 put("sigmoid", "by sign", elementwise(sigmoid_by_sign, lambda x, y: sigmoid_by_sign(x) * sigmoid_by_sign(-x)))
 put("sigmoid", "as defined", elementwise(plain_sigmoid, lambda x, y: y * (1 - y)))
 put("sigmoid", "exp(x) / (1 + exp(x))", elementwise(exponential_over, lambda x, y: y * (1 - y)))
-put("sigmoid", "tanh", elementwise(half_tanh, lambda x, y: y * (1 - y)), TANH)
+put("sigmoid", "tanh", elementwise(half_tanh, lambda x, y: y * (1 - y)), TANH, FAR_BELOW)
 put(
     "sigmoid",
     "exp of minus softplus",
@@ -185,17 +188,17 @@ put(
     "softplus", "slope 1 - exp(-y)", elementwise(lambda x: np.logaddexp(x, x.dtype.type(0)), lambda x, y: -np.expm1(-y))
 )
 
-for _name, _sigmoid, _inexact in (
-    ("sigmoid by sign", sigmoid_by_sign, ""),
-    ("sigmoid as defined", plain_sigmoid, ""),
-    ("sigmoid by exp over", exponential_over, ""),
-    ("tanh", half_tanh, TANH),
+for _name, _sigmoid, *_explained in (
+    ("sigmoid by sign", sigmoid_by_sign),
+    ("sigmoid as defined", plain_sigmoid),
+    ("sigmoid by exp over", exponential_over),
+    ("tanh", half_tanh, TANH, FAR_BELOW),
 ):
     put(
         "silu",
         _name,
         elementwise(lambda x, s=_sigmoid: x * s(x), lambda x, y, s=_sigmoid: s(x) + x * s(x) * (1 - s(x))),
-        _inexact,
+        *_explained,
     )
 put(
     "silu",

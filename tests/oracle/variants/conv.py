@@ -204,6 +204,8 @@ SPREADS = (
     "a Fourier transform spreads the rounding of the largest element over all of them, so an element that is small, or "
     "that sees only zeros, has the error of the largest"
 )
+# Where the elements differ by many magnitudes, an element may have no right digit; what is not finite reaches all of them.
+ANYTHING_ODD = ("wide", "large", "shifted", "extreme", "tiny", "nan", "infinite", "minus_infinite")
 METHODS = {
     "shifted slices": (ShiftedSlices(), ""),
     "im2col": (Im2col(), ""),
@@ -215,7 +217,7 @@ METHODS = {
 
 for _layer in ("conv1d", "conv2d", "conv3d"):
     for _name, (_method, _inexact) in METHODS.items():
-        put(_layer, _name, partial(convolution, _method), _inexact)
+        put(_layer, _name, partial(convolution, _method), _inexact, ANYTHING_ODD)
 for _layer in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"):
     for _name, (_method, _inexact) in METHODS.items():
-        put(_layer, _name, partial(transposed_convolution, _method), _inexact)
+        put(_layer, _name, partial(transposed_convolution, _method), _inexact, ANYTHING_ODD)

@@ -220,29 +220,37 @@ def given(form, statistics, gradient, frame, x, gamma, beta, eps, running=None):
     return form(lambda rows: running, lambda x_hat, inv_std, d: inv_std * d, frame, x, gamma, beta, eps)
 
 
+ROUNDS_A_MEAN = "a mean of small integers is rounded at each step, where the sum of the definition is exact"
+FAR_FROM_THE_MEAN = (
+    "the first element may lie far from the mean, so its distances overflow, or their mean square cancels with the "
+    "squared mean"
+)
 CANCELS = (
     "x scale and the shift are both as large as mean / std if the mean is large, and they cancel; the definition "
     "subtracts the mean first"
 )
+OVERFLOWS = "M dy may overflow where the mean of dy does not"
 WAYS = {
-    "Welford": (normalised, welford, short_form, ""),
-    "pairwise sums": (normalised, partial(two_passes, SUMS["pairwise"]), over_m, ""),
-    "compensated sums": (normalised, partial(two_passes, SUMS["compensated"]), by_the_chain, ""),
-    "one by one": (normalised, partial(two_passes, SUMS["one by one"]), two_projections, ""),
-    "corrected": (normalised, corrected, over_m, ""),
-    "merged halves": (normalised, merged, by_the_chain, ""),
-    "one pass, shifted by the first": (
-        normalised,
-        shifted,
+    "Welford": (normalised, welford, short_form, ROUNDS_A_MEAN),
+    "pairwise sums": (normalised, partial(two_passes, SUMS["pairwise"]), over_m, OVERFLOWS, ("extreme",)),
+    "compensated sums": (normalised, partial(two_passes, SUMS["compensated"]), by_the_chain),
+    "one by one": (normalised, partial(two_passes, SUMS["one by one"]), two_projections),
+    "corrected": (normalised, corrected, over_m, OVERFLOWS, ("extreme",)),
+    "merged halves": (normalised, merged, by_the_chain, ROUNDS_A_MEAN),
+    "one pass, shifted by the first": (normalised, shifted, short_form, FAR_FROM_THE_MEAN, ("extreme",)),
+    "twice the precision": (normalised, doubled, two_projections),
+    "fused scale and shift": (
+        fused,
+        partial(two_passes, SUMS["pairwise"]),
         short_form,
-        "the first element may lie far from the mean, and then the mean of the squares cancels with the squared mean",
+        CANCELS,
+        ("extreme", "nan", "infinite", "minus_infinite"),
     ),
-    "twice the precision": (normalised, doubled, two_projections, ""),
-    "fused scale and shift": (fused, partial(two_passes, SUMS["pairwise"]), short_form, CANCELS),
 }
-for _name, (_form, _statistics, _gradient, _inexact) in WAYS.items():
+for _name, (_form, _statistics, _gradient, *_explained) in WAYS.items():
     for _function in (layer_norm, instance_norm, group_norm, batch_norm):
-        put(_function.__name__, _name, partial(_function, partial(given, _form, _statistics, _gradient)), _inexact)
+        _way = partial(given, _form, _statistics, _gradient)
+        put(_function.__name__, _name, partial(_function, _way), *_explained)
 
 
 # -- rms_norm ------------------------------------------------------------------------------------------------------------

@@ -167,9 +167,7 @@ def _cumulative(x, frame):
     return total
 
 
-def _mean_by(
-    add, x, *, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divide_first=False
-):
+def _mean_by(add, x, *, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     frame = Frame(x, kernel_size, stride, padding, 1, ceil_mode)
     counts = frame.counts(count_include_pad).astype(x.dtype)
     y = add(x, frame) / counts
@@ -185,19 +183,20 @@ def _mean_by(
 
 
 MEANS = {
-    "shifted slices": (_plain, ""),
-    "windows, pairwise": (partial(_windows, SUMS["pairwise"]), ""),
-    "windows, compensated": (partial(_windows, SUMS["compensated"]), ""),
-    "windows, a product with ones": (partial(_windows, SUMS["a product with ones"]), ""),
-    "axis by axis": (_axis_by_axis, ""),
+    "shifted slices": (_plain,),
+    "windows, pairwise": (partial(_windows, SUMS["pairwise"]),),
+    "windows, compensated": (partial(_windows, SUMS["compensated"]),),
+    "windows, a product with ones": (partial(_windows, SUMS["a product with ones"]),),
+    "axis by axis": (_axis_by_axis,),
     "differences of cumulative sums": (
         _cumulative,
         "a window is the difference of two sums over everything before it, so it has their error",
+        ("wide", "extreme"),
     ),
 }
 for _layer in ("avg_pool1d", "avg_pool2d", "avg_pool3d"):
-    for _name, (_add, _inexact) in MEANS.items():
-        put(_layer, _name, partial(_mean_by, _add), _inexact)
+    for _name, (_add, *_explained) in MEANS.items():
+        put(_layer, _name, partial(_mean_by, _add), *_explained)
 
 
 # -- all places, and adaptive ------------------------------------------------------------------------------------------

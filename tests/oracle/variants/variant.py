@@ -13,18 +13,27 @@ Layer = Callable[..., tuple[Any, Callable[[np.ndarray], Any]]]
 
 @dataclass(frozen=True)
 class Variant:
-    """A right layer and how it is written. ``inexact`` says why it may lie outside the rounding bound, if it may."""
+    """A right layer and how it is written.
+
+    ``inexact`` says why it may lie outside the rounding bound, if it may. ``wrong_for`` has the kinds of values for which
+    that costs nearly all digits, so that an element may be called wrong.
+    """
 
     layer: str
     name: str
     function: Layer
     inexact: str = ""
+    wrong_for: tuple[str, ...] = ()
+
+    def may_be(self, verdict: str, values: str) -> bool:
+        """Whether a verdict on values of a kind is explained."""
+        return bool(self.inexact) and (verdict == "inexact" or (verdict == "wrong" and values in self.wrong_for))
 
 
 VARIANTS: list[Variant] = []
 
 
-def put(layer: str, name: str, function: Layer, inexact: str = "") -> None:
+def put(layer: str, name: str, function: Layer, inexact: str = "", wrong_for: tuple[str, ...] = ()) -> None:
     """Put a variant of a layer into the list."""
 
     def quiet(*arrays: Any, **options: Any) -> Any:
@@ -37,7 +46,7 @@ def put(layer: str, name: str, function: Layer, inexact: str = "") -> None:
 
         return y, quiet_pullback
 
-    VARIANTS.append(Variant(layer, name, quiet, inexact))
+    VARIANTS.append(Variant(layer, name, quiet, inexact, wrong_for))
 
 
 def variant(layer: str, name: str, inexact: str = "") -> Callable[[Layer], Layer]:
