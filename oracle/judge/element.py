@@ -143,7 +143,7 @@ CLASSES = (
     ),
     ElementClass(
         "NaN times padded zero",
-        "the truth multiplies zeros of the padding with NaN of the kernel; an algorithm that leaves them out gives a number",
+        "the truth multiplies padded zeros with NaN of the kernel; an algorithm that leaves them out gives a number",
         lambda e: e.nan_kernel and not e.gradient and np.isnan(e.truth.value) & np.isfinite(e.wide),
         lambda e: 0.0,
         judged=False,
