@@ -150,6 +150,7 @@ def _compared(check: str, name: str, got: np.ndarray, question: Question, truth:
         nan_may_spread=layer.nan_may_spread,
         may_overflow=truth.may_overflow,
         nan_input=False if array is None or array.dtype.kind in "iub" else np.isnan(array),
+        usual_input=_usual(question.dy if gradient else question.arrays[0]),
         nan_kernel=nan_in_a_padded_kernel(case),
         statistic=name in truth.outputs[1:],
     )
@@ -167,6 +168,13 @@ def _compared(check: str, name: str, got: np.ndarray, question: Question, truth:
     message = f"{name}{list(place)} is {_written(got[place])}; expected {_written(expected[place])}"
     verdict = "inexact" if _accurate(elements, ratio) else "wrong"
     return Finding(verdict, check, name, message, expected, got, float(ratio.max()))  # type: ignore[arg-type]
+
+
+def _usual(x: np.ndarray | None) -> float:
+    """Return the usual size of the finite numbers of an array that are not 0; 0 if there are none."""
+    size = np.zeros(0) if x is None else np.abs(x.astype(np.float64))
+    numbers = size[(size > 0) & np.isfinite(size)]
+    return float(np.median(numbers)) if numbers.size else 0.0
 
 
 def _written(x: np.floating) -> str:

@@ -28,6 +28,7 @@ class Elements:
     may_overflow: bool = True  # something on the way to these elements may leave the range of the dtype
     nan_input: np.ndarray | bool = False  # of a gradient: where its array holds NaN
     nan_kernel: bool = False  # NaN lies in another array than the first, and the layer has padding
+    usual_input: float = 0.0  # the size of the numbers that went in; it is the scale of an array that is 0 everywhere
     statistic: bool = False  # an output beside the first: a running mean or variance
 
     @cached_property
@@ -54,7 +55,7 @@ class Elements:
         It is the magnitude of the terms, if the element is a sum. In general it follows from the bounds: they are in
         proportion to it, and the elements with the least bounds for their size have lost nothing by cancellation. These
         are the lower quarter, because a few elements may have a bound of another kind: one that is almost exact, say.
-        An exact 0 has no scale of its own and gets the usual one of its array.
+        An exact 0 has no scale of its own and gets the usual one of its array, or that of the input if all are 0.
         """
         size, bound = np.abs(np.asarray(self.truth.value, np.float64)), self.truth.error
         with np.errstate(all="ignore"):
@@ -65,7 +66,7 @@ class Elements:
         if self.truth.terms is not None:
             scale = np.fmax(scale, self.truth.terms.size)
         numbers = size[(size > 0) & np.isfinite(size)]
-        return np.where(scale == 0, np.median(numbers) if numbers.size else 0.0, scale)
+        return np.where(scale == 0, np.median(numbers) if numbers.size else self.usual_input, scale)
 
 
 Mask = np.ndarray | np.bool_ | bool

@@ -121,7 +121,15 @@ def _along_axis(draw: Draw) -> tuple[Shapes, Configuration]:
 
 
 _ODD = ("ties", "zeros", "integers", "nan", "infinite", "tiny", "large", "extreme")
-_EDGES = [Edge(((1,),)), Edge(((0, 3),)), Edge(((),)), Edge(((3, 4),)), Edge(((2, 3, 2),)), Edge(((2, 2, 1, 2, 2),))]
+_EDGES = [
+    Edge(((1,),)),
+    Edge(((0, 3),)),
+    Edge(((),)),
+    Edge(((3, 4),)),
+    Edge(((2, 3, 2),)),
+    Edge(((2, 1, 2, 3),)),
+    Edge(((2, 2, 1, 2, 2),)),
+]
 _KINK = [Edge(((4, 5),), values=values) for values in _ODD]
 
 for _function, _name, _others, _documents in (
@@ -164,6 +172,7 @@ for _function, _documents in ((softmax, ("000: 3.1", "004: 5.1")), (log_softmax,
                 Edge(((0, 3),)),
                 Edge(((2, 3, 4),), {"axis": 1}),
                 Edge(((3, 4),), {"axis": 0}),
+                Edge(((2, 1, 3, 2),), {"axis": 2}),
                 Edge(((2, 2, 3, 2, 2),), {"axis": -3}),
                 Edge(((3, 4),)),
                 Edge(((3, 4),), {"axis": -1}),

@@ -100,7 +100,7 @@ def _penalty_domain(draw: Draw) -> tuple[Shapes, Configuration]:
 
 
 def _pair_edges() -> list[Edge]:
-    shapes = [(1,), (), (0, 3), (2, 3), (2, 2, 3)]
+    shapes = [(1,), (), (0, 3), (2, 3), (2, 2, 3), (2, 1, 2, 3)]
     return [
         *(Edge((s, s)) for s in shapes),
         *(Edge(((3, 2), (3, 2)), {"reduction": reduction}) for reduction in ("sum", "none", "mean")),

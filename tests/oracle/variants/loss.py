@@ -187,9 +187,9 @@ def l2_by(add, w, *, weight=1.0):
 
 
 def l2_by_dot(w, *, weight=1.0):
-    """Multiply w with itself, and halve twice the sum's part."""
+    """Multiply w with itself."""
     flat, factor = w.reshape(-1), w.dtype.type(weight)
-    return np.asarray(0.5 * factor * (flat @ flat)), lambda dy: (dy * (factor * w),)
+    return np.asarray(0.5 * factor * (flat @ flat)), lambda dy: (dy * factor * w,)
 
 
 for _name, _add in SUMS.items():
