@@ -21,13 +21,14 @@ from oracle.judge import Fault, Finding, Judgement, aspect_of, judge
 from oracle.layers import LAYERS
 from oracle.results import Aspect
 from oracle.targets.ask import Asked
-from oracle.trial.offers import Offers
+from oracle.trial.offers import Offers, without
 from oracle.trial.plan import LONGEST_SMALL, has_plan, longest, planned_cases
 from oracle.trial.strength import Strength
 
 MOST_TIMED_OUT = 3
 MOST_CRASHED = 25
 SPARE = 10
+FEW = 20  # cases; a target that offers so few is not proven
 BATCH = 1000  # Hypothesis remembers every example of a search
 
 
@@ -67,7 +68,10 @@ class Search:
     def open(self) -> list[str]:
         """What the trial has not proven: the open slips, and the outputs of which nothing could be judged."""
         never = sorted(self.total.not_judged_outputs - self.total.judged)
-        unjudged = [f"no element of {output} was judged: every bound is infinite" for output in never]
+        few = [f"anything: only {self.judged} cases were judged, {len(self.refused)} are not offered"]
+        enough = self.judged >= min(FEW, self.most_judged) or not self.refused
+        unjudged = [] if enough else few
+        unjudged += [f"no element of {output} was judged: every bound is infinite" for output in never]
         return [*unjudged, *sorted(self.strength.open)]
 
     def failing(self, fault: Fault, aspect: Aspect | None = None) -> list[tuple[Case, Finding]]:
@@ -172,6 +176,11 @@ class Search:
 
         A slip that only refused cases exclude does not apply to what the target offers.
         """
+        lacking = set(self.offers.lacks)
+        changed = [other for case in self.refused if (other := without(case, lacking)) is not None] if lacking else []
+        for case in changed:
+            if self.judged < examples and not self.found and self.strength.would_exclude(case, planned=True):
+                self.attempt(case, planned=True)
         for case in pool(LAYERS[self.layer], self.dtype, self.sizes):
             if not self.strength.open or self.judged >= examples or self.found:
                 break
