@@ -3,7 +3,7 @@
 from tests.faults.planted import fault
 
 
-@fault("conv2d", "dx: the kernel is not flipped", "impl.functional.conv.conv_dx", diagnosis="not flipped")
+@fault("conv2d", "dx: the kernel is not flipped", "impl.functional.conv.conv_dx", diagnosis="rotated by 180 degrees")
 def _(right, dy, w, *geometry):
     return right(dy, w[..., ::-1, ::-1], *geometry)
 
