@@ -35,7 +35,8 @@ def transposed(
         y, pullback = layer(*map(there, arrays, orders), **configuration)
 
         def returned(dy: Any) -> tuple[Any, ...]:
-            return tuple(map(back, pullback(there(dy, value)), orders))
+            cotangents = pullback(there(dy, value))  # there may be more than arrays: None for those that are left out
+            return tuple(map(back, cotangents, (*orders, *[None] * (len(cotangents) - len(orders)))))
 
         first = y[0] if isinstance(y, tuple) else y
         first = back(first, value)
