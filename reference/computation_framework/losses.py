@@ -125,10 +125,9 @@ def binary_cross_entropy(p: Array, targets: Array, *, reduction: str = "mean") -
         raise ValueError("p and targets differ in shape")
     value = cross_entropy_of_probabilities(p, targets).astype(p.dtype)
 
-    def pullback(dy: Array) -> tuple[Array, Array]:
-        by_targets = -dy * (np.log(p) - np.log1p(-p)) / p.size  # the document: "not needed"
+    def pullback(dy: Array) -> tuple[Array, None]:
         if_1, if_0 = (cross_entropy_dp(p, np.full_like(p, label), dy) for label in (1, 0))
-        return (targets * if_1 + (1 - targets) * if_0).astype(p.dtype), by_targets.astype(p.dtype)
+        return (targets * if_1 + (1 - targets) * if_0).astype(p.dtype), None
 
     return value, pullback
 
