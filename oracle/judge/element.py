@@ -34,7 +34,7 @@ class Elements:
     @cached_property
     def miss(self) -> np.ndarray:
         """|got - truth|."""
-        with np.errstate(invalid="ignore"):  # infinity less infinity
+        with np.errstate(invalid="ignore", over="ignore"):  # infinity less infinity; a truth too large for a float64
             return np.asarray(np.abs(self.wide - self.truth.value), np.float64)
 
     @cached_property
@@ -57,8 +57,9 @@ class Elements:
         are the lower quarter, because a few elements may have a bound of another kind: one that is almost exact, say.
         An exact 0 has no scale of its own and gets the usual one of its array, or that of the input if all are 0.
         """
-        size, bound = np.abs(np.asarray(self.truth.value, np.float64)), self.truth.error
+        bound = self.truth.error
         with np.errstate(all="ignore"):
+            size = np.abs(np.asarray(self.truth.value, np.float64))
             relative = (bound / size)[(bound > 0) & np.isfinite(bound) & (size > 0) & np.isfinite(size)]
             usual = np.quantile(relative, 0.25, method="lower") if relative.size else np.inf
             usual = max(usual, self.precision.unit_roundoff)  # the least that one operation costs
