@@ -225,6 +225,21 @@ def maximum_overwritten(pooling: Pooling) -> np.ndarray | None:
     return dx[..., :-1].reshape(pooling.x.shape)
 
 
+@computed(
+    "dx",
+    "dx is written with = at the maximum in the loop over the taps, where windows overlap and must be added",
+    "max_pool*",
+)
+def _maximum_overwritten_by_tap(pooling: Pooling) -> np.ndarray | None:
+    """Write the maxima at a later tap over those at an earlier one."""
+    taps = pooling.seen(-np.inf).argmax(axis=3)
+    dx = np.zeros((*pooling.x.shape[:2], prod(pooling.sizes) + 1))
+    order = np.argsort(taps, axis=2, kind="stable")
+    places, dy = (np.take_along_axis(array, order, axis=2) for array in (pooling.largest, pooling.flat_dy))
+    np.put_along_axis(dx, places, dy, axis=2)
+    return dx[..., :-1].reshape(pooling.x.shape)
+
+
 @computed("dx", "dx takes the place of the maximum in its window for a place of x", "max_pool*")
 def place_in_window(pooling: Pooling) -> np.ndarray | None:
     """Pay the place that the tap has in its window."""
