@@ -52,8 +52,9 @@ class Diagnosis:
         if not isinstance(finding.got, np.ndarray):
             return False
         arrays, dy, truth = drawn(case)
-        shown = Evidence(Circumstances(case, arrays, dy, truth), finding.output, np.asarray(finding.got, np.float64))
         with np.errstate(all="ignore"):
+            got = np.asarray(finding.got, np.float64)
+            shown = Evidence(Circumstances(case, arrays, dy, truth), finding.output, got)
             return any(shown.shows(slip) for slip in slips_at(shown.at) if slip.sentence in self.slips)
 
 
@@ -89,7 +90,8 @@ def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]
         if isinstance(finding.got, np.ndarray):
             arrays, dy, truth = drawn(case)
             at = Circumstances(case, arrays, dy, truth)
-            got, true = np.asarray(finding.got, float), np.asarray(truth.pairs[fault.output].value, np.float64)
+            with np.errstate(over="ignore"):  # a wider dtype may hold more than float64
+                got, true = np.asarray(finding.got, float), np.asarray(truth.pairs[fault.output].value, np.float64)
             evidence.append(Evidence(at, fault.output, got))
             if got.shape == true.shape:  # many slips lead to the same NaN
                 different.update(true[np.isfinite(got)].tolist())

@@ -39,7 +39,8 @@ class Array(BaseModel):
 
 def listed(x: np.ndarray) -> Any:
     """Write an array as nested lists, with NaN and infinity as strings."""
-    wide = x if x.dtype.kind in "iub" else np.asarray(x, np.float64)
+    with np.errstate(over="ignore"):  # a wider dtype may hold more than float64
+        wide = x if x.dtype.kind in "iub" else np.asarray(x, np.float64)
     return _plain(wide.tolist())
 
 

@@ -230,8 +230,9 @@ def group_norm(x, gamma=None, beta=None, *, groups, eps=1e-5, one_pass=False):
     return z.reshape(x.shape).astype(x.dtype), pullback
 
 
-SHIFTED = [
-    Case("group_norm", "float32", ((2, 4, 3, 3), None, None), {"groups": 2}, "shifted", seed=seed) for seed in range(6)
+SHIFTED = [  # of so many terms that no bound of the variance is finite
+    Case("group_norm", "float32", ((2, 4, 40, 40), None, None), {"groups": 2}, "shifted", seed=seed)
+    for seed in range(6)
 ]
 
 
@@ -247,12 +248,10 @@ def test_nan_out_of_numbers_is_wrong_though_no_bound_is_known():
 
 
 def test_what_has_no_bound_is_counted():
-    judgements = [judge(InProcess(group_norm), case) for case in SHIFTED]
-    unknown = [j for j in judgements if "y" in j.not_judged_outputs]
-    assert unknown
-    for judgement in unknown:
-        assert judgement.not_judged["y"] == 72
-        assert "y" not in judgement.judged
+    for case in SHIFTED:
+        judgement = judge(InProcess(group_norm), case)
+        assert judgement.not_judged["y"] == 2 * 4 * 40 * 40
+        assert "y" in judgement.not_judged_outputs and "y" not in judgement.judged
 
 
 def test_nan_is_no_fault_in_the_gradient_at_nan():
