@@ -160,8 +160,9 @@ def log1p(x: Array) -> Any:
     """Return log(1 + x). On the CPU, XLA's own is off by up to 80 ulp in float64; Kahan's form of it is not."""
     if is_jax(x):
         import jax.numpy as jnp
+        from jax import lax
 
-        u = 1 + x
+        u = lax.optimization_barrier(1 + x)  # or XLA takes u - 1 for x, and the digits that u has lost are lost
         return jnp.where((u == 1) | jnp.isinf(u), x, jnp.log(u) * (x / jnp.where(u == 1, 1, u - 1)))
     return np.log1p(x)
 

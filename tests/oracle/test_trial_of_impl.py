@@ -1,4 +1,4 @@
-"""impl and impl:jax beyond the default trial of impl, which ``tests/house/test_findings.py`` makes.
+"""impl and impl:jax beyond the default trial of impl.
 
 Here are half precision, what the compiler makes of the same layers on whatever device JAX has, and the refusals.
 """
