@@ -157,7 +157,7 @@ class Rounding:
         size = terms.size ** (1 / self.norm)
         overflows = np.isfinite(size) & (size + error > self.precision.accumulator.largest)
         overflows |= np.isinf(size) & np.isfinite(value)  # the terms of a finite sum are beyond float64
-        self.may_overflow |= bool(overflows.any())
+        self.may_overflow |= bool((overflows & (np.isfinite(error) | np.isinf(size))).any())
         return np.where(overflows, np.inf, error)
 
     def added_up(self, additions: np.ndarray, size: np.ndarray, precision: Precision) -> np.ndarray:

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from xml.etree import ElementTree
 
 import backproof
@@ -86,21 +87,23 @@ def test_an_interrupted_run_does_not_say_that_everything_conforms(tmp_path):
     (tmp_path / "mine.py").write_text(
         RELU + "import time\nrelu = right\ndef tanh(x):\n    open('started', 'w').close()\n    time.sleep(60)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from oracle.cli import main; main()", *RUN, "--target", "mine.py", "--layers", "relu,tanh", "--jobs", "1"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        for _ in range(1200):
-            if (tmp_path / "started").exists():
-                break
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(0.1)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
+    command = [sys.executable, "-c", "from oracle.cli import main; main()", *RUN, "--target", "mine.py"]
+    command += ["--layers", "relu,tanh", "--jobs", "1"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Leaving the block closes the pipes: a pipe left open is a warning, which fails whatever test runs later.
+    with subprocess.Popen(command, cwd=tmp_path, text=True, **pipes) as process:
+        try:
+            for _ in range(1200):
+                if (tmp_path / "started").exists() or process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            assert process.poll() is None, process.communicate()
+            assert (tmp_path / "started").exists(), "tanh was not called within two minutes"
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130, errors
     assert "everything conforms" not in output
     assert "interrupted" in output
     assert [trial["layer"] for trial in results(tmp_path)["trials"]] == ["relu"]
