@@ -153,7 +153,7 @@ def is_odd(case):
     return not case.values.finite or any(shape is not None and np.prod(shape) in (0, 1) for shape in case.shapes)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", [name for name in LAYERS if not name.endswith(("1d", "3d", "_block"))])
 def test_no_mutation_raises_for_empty_single_or_infinite_elements(layer):
     for case in [case for case in edges(layer) if is_odd(case)][:5]:
         here = circumstances(case)
@@ -274,7 +274,7 @@ def test_a_fault_that_only_a_mutation_names(register):
     assert not any(fits(slip) for slip in slips_of("branches"))
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", [name for name in LAYERS if not name.endswith(("1d", "3d", "_block"))])
 def test_the_edges_exclude_every_mutation_that_changes_something_in_them(layer):
     excluded, changes, known = set(), set(), set()
     for case in edges(layer):
