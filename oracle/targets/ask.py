@@ -111,7 +111,7 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered], 
     else:
         answer.cotangents = _parts(cotangents, (tuple, list))
     answer.inputs = _parts((*inputs, given), tuple)
-    answer.written_beyond = tuple(written_beyond(x) for x in (*inputs, given)) if expendable else ()
+    answer.written_beyond = tuple(written_beyond(x) for x in (*inputs, given))
     dirty_memory([*question.arrays, dy])
     second, second_pullback = call(laid_out(question.arrays))
     read = _parts(second, tuple)
