@@ -108,7 +108,7 @@ def test_claims_and_trial_agree(number, kind, layer, dtype):
     asked = InProcess(resolve(f"{module.__name__}:{kind}").layer(layer))
     wrong = kind == "AS_WRITTEN" and layer in slips
     search = Search(asked, layer, dtype)
-    search.run(100 if wrong else 40, 0, until_found=wrong)
+    search.run(100 if wrong else 25, 0, until_found=wrong)
     accepted = judge_refusals(asked, layer, dtype).accepted
     assert bool(search.found or accepted) == wrong
     assert search.judged
