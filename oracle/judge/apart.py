@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from oracle.cases import Arrays, Case, numpy_dtype
-from oracle.judge.element import Elements, error_over_bound, nan_in_a_padded_kernel
-from oracle.judge.subgradient import is_subgradient
-from oracle.layers import LAYERS
-from oracle.truth import Precision, Truth
+from oracle.cases import Arrays, Case
+from oracle.judge.element import elements_of, error_over_bound
+from oracle.judge.subgradient import is_another_subgradient
+from oracle.truth import Truth
 
 # Code that makes a slip rounds as well, so its answer may lie as far from the slip's as a right answer from the truth.
 CLEARLY = 2.0
@@ -24,25 +23,9 @@ def told_apart(
 
 
 def _outside(name: str, answer: np.ndarray, case: Case, arrays: Arrays, dy: np.ndarray, truth: Truth) -> bool:
-    pair, layer = truth.pairs[name], LAYERS[case.layer]
-    if answer.shape != pair.value.shape:
+    if answer.shape != truth.pairs[name].value.shape:
         return True
-    precision = Precision.of(numpy_dtype(case.dtype))
-    elements = Elements(
-        answer,
-        pair,
-        precision,
-        gradient=name in truth.gradients,
-        finite_input=case.values.finite,
-        nan_may_spread=layer.nan_may_spread,
-        nan_kernel=nan_in_a_padded_kernel(case),
-        statistic=name in truth.outputs[1:],
-    )
-    ratio = error_over_bound(elements)
+    ratio = error_over_bound(elements_of(name, answer, case, arrays, dy, truth))
     if not ratio.size or ratio.max() <= CLEARLY:
         return False
-    x = arrays[0]
-    if name != "d" + layer.arrays[0] or layer.ties is None or x is None:
-        return True
-    windows = layer.ties(case.configuration, case.shapes)
-    return not is_subgradient(answer, x, dy, windows, precision)
+    return not is_another_subgradient(name, answer, case, arrays, dy)

@@ -14,10 +14,10 @@ import ml_dtypes
 import numpy as np
 
 from oracle.cases import Values, numpy_dtype
-from oracle.judge.element import Elements, compare, nan_in_a_padded_kernel
+from oracle.judge.element import Elements, compare, elements_of
 from oracle.judge.finding import Finding, Held
 from oracle.judge.form import Named, gradients_of, outputs_of, what_is_malformed
-from oracle.judge.subgradient import is_subgradient
+from oracle.judge.subgradient import is_another_subgradient
 from oracle.layers import LAYERS
 from oracle.results import json_number
 from oracle.targets.answer import Answered
@@ -137,45 +137,21 @@ def _or_disturbed(found: Finding | Held, name: str, second: Named, question: Que
 
 
 def _compared(check: str, name: str, got: np.ndarray, question: Question, truth: Truth) -> Finding | Held:
-    case, layer, pair = question.case, LAYERS[question.case.layer], truth.pairs[name]
-    precision, gradient = Precision.of(numpy_dtype(case.dtype)), check != "value"
-    array = question.arrays[layer.arrays.index(name[1:])] if gradient else None
-    elements = Elements(
-        got,
-        pair,
-        precision,
-        gradient=gradient,
-        finite_input=case.values.finite,
-        only_infinities=case.values.infinite,
-        nan_may_spread=layer.nan_may_spread,
-        may_overflow=truth.may_overflow,
-        nan_input=False if array is None or array.dtype.kind in "iub" else np.isnan(array),
-        usual_input=_usual(question.dy if gradient else question.arrays[0]),
-        nan_kernel=nan_in_a_padded_kernel(case),
-        statistic=name in truth.outputs[1:],
-    )
+    case, arrays, dy = question.case, question.arrays, question.dy
+    elements = elements_of(name, got, case, arrays, dy, truth)
     ratio, judged = compare(elements)
     if not ratio.size or ratio.max() <= 1:
         return Held(name, float(ratio.max()) if ratio.size else 0.0, judged=not judged.size or bool(judged.any()))
-    x = question.arrays[0]
-    if name == "d" + layer.arrays[0] and layer.ties and x is not None and question.dy is not None:
-        if is_subgradient(got, x, question.dy, layer.ties(case.configuration, case.shapes), precision):
-            return Held(name, judged=True)
-        if case.values.may_tie:
-            check = "subgradient"
+    if is_another_subgradient(name, got, case, arrays, dy):
+        return Held(name, judged=True)
+    if name == "d" + LAYERS[case.layer].arrays[0] and LAYERS[case.layer].ties and case.values.may_tie:
+        check = "subgradient"
     with np.errstate(over="ignore"):  # a wider truth may be too large for a float64
-        expected = np.asarray(pair.value, np.float64)
+        expected = np.asarray(truth.pairs[name].value, np.float64)
     place = tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
     message = f"{name}{list(place)} is {_written(got[place])}; expected {_written(expected[place])}"
     verdict = "inexact" if _accurate(elements, ratio) else "wrong"
     return Finding(verdict, check, name, message, expected, got, float(ratio.max()))  # type: ignore[arg-type]
-
-
-def _usual(x: np.ndarray | None) -> float:
-    """Return the usual size of the finite numbers of an array that are not 0; 0 if there are none."""
-    size = np.zeros(0) if x is None else np.abs(x.astype(np.float64))
-    numbers = size[(size > 0) & np.isfinite(size)]
-    return float(np.median(numbers)) if numbers.size else 0.0
 
 
 def _written(x: np.floating) -> str:

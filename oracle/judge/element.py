@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from oracle.cases import Case, Values
+from oracle.cases import Arrays, Case, Values, numpy_dtype
 from oracle.layers import LAYERS
-from oracle.truth import Pair, Precision
+from oracle.truth import Pair, Precision, Truth
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Elements:
     may_overflow: bool = True  # something on the way to these elements may leave the range of the dtype
     nan_input: np.ndarray | bool = False  # of a gradient: where its array holds NaN
     nan_kernel: bool = False  # NaN lies in another array than the first, and the layer has padding
-    usual_input: float = 0.0  # the size of the numbers that went in; it is the scale of an array that is 0 everywhere
+    given: np.ndarray | None = None  # what went in: its size is the scale of an array that is 0 everywhere
     statistic: bool = False  # an output beside the first: a running mean or variance
 
     @cached_property
@@ -66,8 +66,7 @@ class Elements:
             scale = np.fmax(size, np.where(np.isfinite(bound), bound / usual, 0.0))
         if self.truth.terms is not None:
             scale = np.fmax(scale, self.truth.terms.size)
-        numbers = size[(size > 0) & np.isfinite(size)]
-        return np.where(scale == 0, np.median(numbers) if numbers.size else self.usual_input, scale)
+        return np.where(scale == 0, _usual(size) or _usual(self.given), scale)
 
 
 Mask = np.ndarray | np.bool_ | bool
@@ -195,7 +194,36 @@ def compare(elements: Elements) -> Comparison:
     return Comparison(ratio, judged)
 
 
-def nan_in_a_padded_kernel(case: Case) -> bool:
+def elements_of(
+    name: str, got: np.ndarray, case: Case, arrays: Arrays, dy: np.ndarray | None, truth: Truth
+) -> Elements:
+    """Return the elements of an output or a gradient, with all that decides how they are compared."""
+    layer, gradient = LAYERS[case.layer], name in truth.gradients
+    array = arrays[layer.arrays.index(name[1:])] if gradient else None
+    return Elements(
+        got,
+        truth.pairs[name],
+        Precision.of(numpy_dtype(case.dtype)),
+        gradient=gradient,
+        finite_input=case.values.finite,
+        only_infinities=case.values.infinite,
+        nan_may_spread=layer.nan_may_spread,
+        may_overflow=truth.may_overflow,
+        nan_input=False if array is None or array.dtype.kind in "iub" else np.isnan(array),
+        nan_kernel=_nan_in_a_padded_kernel(case),
+        given=dy if gradient else arrays[0],
+        statistic=name in truth.outputs[1:],
+    )
+
+
+def _usual(x: np.ndarray | None) -> float:
+    """Return the usual size of the finite numbers of an array that are not 0; 0 if there are none."""
+    size = np.zeros(0) if x is None else np.abs(np.asarray(x, np.float64))
+    numbers = size[(size > 0) & np.isfinite(size)]
+    return float(np.median(numbers)) if numbers.size else 0.0
+
+
+def _nan_in_a_padded_kernel(case: Case) -> bool:
     """Whether a case has NaN in another array than the first of a layer with padding."""
     return case.values is Values.NAN and case.odd_array is not None and "padding" in LAYERS[case.layer].options
 

@@ -198,7 +198,7 @@ def test_the_scale_of_an_element_is_its_own():
     exact = Pair(np.array([0.0, 5, NAN, 2]), np.array([0, 0, 0, INF]))
     assert scale(exact)[[0, 1, 3]] == pytest.approx([3.5, 5, 2])
     assert scale(Pair(np.zeros(2), np.zeros(2))) == pytest.approx([0, 0])
-    assert scale(Pair(np.zeros(2), np.zeros(2)), usual_input=3.0) == pytest.approx([3, 3])
+    assert scale(Pair(np.zeros(2), np.zeros(2)), given=np.array([0.0, -3.0])) == pytest.approx([3, 3])
 
 
 def scale(pair, **circumstances):
