@@ -72,12 +72,17 @@ class Case:
         return {name: memory for name, memory, there in zip(names, self.memory, given, strict=True) if there}
 
     @property
+    def elements(self) -> int:
+        """How many elements the arrays have together."""
+        return sum(prod(shape) for shape in self.shapes if shape is not None)
+
+    @property
     def size(self) -> tuple[bool, int, int, int]:
         """How hard the case is to read: empty or not finite, then the numbers of elements, options and oddities."""
         sizes = [prod(s) for s in self.shapes if s is not None]
         odd = 0 in sizes or not self.values.finite
         oddities = (self.values is not Values.NORMAL) + sum(m is not Memory.CONTIGUOUS for m in self.memory)
-        return odd, sum(sizes), len(self.configuration), oddities
+        return odd, self.elements, len(self.configuration), oddities
 
     def arrays(self) -> Arrays:
         """Draw the arrays, contiguous, from the case's own seed."""

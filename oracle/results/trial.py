@@ -70,6 +70,7 @@ class Trial(Strict):
     not_judged: dict[str, int] = Field({}, description="by output: elements whose bound is infinite")
     aspects: dict[Aspect, Verdict] = Field({}, description="the mark of each aspect; none if nothing was tried")
     strength: Strength | None = None
+    doubts: list[str] = Field([], description="why the trial proves little, beside the open slips")
     worst: Worst | None = None
     accuracy: Accuracy | None = None
     reproducible: bool | None = Field(None, description="whether repeated calls agreed bit for bit, if that was tried")
@@ -84,7 +85,7 @@ class Trial(Strict):
     @model_validator(mode="after")
     def _marked(self) -> Trial:
         if not self.aspects and self.verdict not in ("not_implemented", "not_loaded"):
-            unproven = self.verdict == "unproven" or bool(self.strength and self.strength.open)
+            unproven = self.verdict == "unproven" or bool(self.doubts or (self.strength and self.strength.open))
             self.aspects = marks(self.discrepancies, unproven)
             if self.internal_error is not None:
                 self.aspects = dict.fromkeys(ASPECTS, "unproven")
@@ -146,6 +147,8 @@ def unproven_because(trials: list[Trial]) -> str:
     if slips:
         text += f": the judged cases would not have shown {len(slips)} known slip{'s' * (len(slips) > 1)}: "
         text += "; ".join(slips)
+    text += "".join(f"; {doubt}" for doubt in dict.fromkeys(doubt for trial in trials for doubt in trial.doubts))
+    text += "".join(f"; {doubt}" for doubt in dict.fromkeys(doubt for trial in trials for doubt in trial.doubts))
     outputs = dict.fromkeys(output for trial in trials for output in trial.not_judged)
     if outputs:
         text += f"; elements of {', '.join(outputs)} were not judged, because their bound is infinite"

@@ -23,7 +23,7 @@ import numpy as np
 from oracle.cases import Arrays, Case
 from oracle.layers import LAYERS, Layer
 from oracle.layers.fit import misfit
-from oracle.truth import Floating, Truth, derive, evaluate
+from oracle.truth import Floating, Truth, derive, drawn, evaluate
 
 Answers = Mapping[str, np.ndarray]
 NOTHING: Answers = {}
@@ -37,6 +37,11 @@ class Circumstances:
     arrays: Arrays
     dy: np.ndarray
     truth: Truth
+
+    @classmethod
+    def of(cls, case: Case) -> Circumstances:
+        """Return those of a case with its own arrays and its own dy."""
+        return cls(case, *drawn(case))
 
     @property
     def layer(self) -> Layer:

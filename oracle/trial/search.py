@@ -28,6 +28,7 @@ from oracle.trial.strength import Strength
 MOST_TIMED_OUT = 3
 MOST_CRASHED = 25
 SPARE = 10
+IN_DOUBT = 20
 FEW = 20  # cases; a target that offers so few is not proven
 BATCH = 1000  # Hypothesis remembers every example of a search
 
@@ -43,6 +44,7 @@ class Search:
         self.right: list[Case] = []
         self.wrong: dict[Case, list[Finding]] = {}
         self.refused: list[Case] = []  # in whole, or only the pullback
+        self.not_asked: list[Case] = []  # the target seems to lack a feature, or has refused too much
         self.configurations: set[int] = set()
         self.judged = self.unsupported = self.crashed = self.timed_out = 0
         self.found: dict[tuple[Fault, Aspect], tuple[Case, Finding]] = {}
@@ -65,14 +67,13 @@ class Search:
         return [*self.offers.lacks, *(f"the pullback with {word}" for word in self.pullbacks.lacks)]
 
     @property
-    def open(self) -> list[str]:
-        """What the trial has not proven: the open slips, and the outputs of which nothing could be judged."""
+    def doubts(self) -> list[str]:
+        """Why the trial proves little, whatever the slips say: few cases, or an output of which nothing could be judged."""
         never = sorted(self.total.not_judged_outputs - self.total.judged)
-        few = [f"anything: only {self.judged} cases were judged, {len(self.refused)} are not offered"]
-        enough = self.judged >= min(FEW, self.most_judged) or not self.refused
-        unjudged = [] if enough else few
-        unjudged += [f"no element of {output} was judged: every bound is infinite" for output in never]
-        return [*unjudged, *sorted(self.strength.open)]
+        doubts = [f"no element of {output} was judged, because every bound is infinite" for output in never]
+        if self.refused and self.judged < min(FEW, self.most_judged):
+            doubts.append(f"only {self.judged} cases were judged, because the target refused {len(self.refused)}")
+        return doubts
 
     def failing(self, fault: Fault, aspect: Aspect | None = None) -> list[tuple[Case, Finding]]:
         """Return the cases that have shown a fault, in one aspect or in any, each with its finding."""
@@ -83,8 +84,11 @@ class Search:
             if finding.fault == fault and aspect in (None, aspect_of(fault, case))
         ]
 
-    def attempt(self, case: Case, planned: bool = False) -> list[Finding]:
-        """Judge a case once. After the first finding, only a bounded number of new cases is judged."""
+    def attempt(self, case: Case, planned: bool = False, in_doubt: bool = False) -> list[Finding]:
+        """Judge a case once. After the first finding, only a bounded number of new cases is judged.
+
+        A case with a feature that the target seems to lack is only asked ``in_doubt``.
+        """
         key = hash(case.key)
         if case in self.wrong:
             return self.wrong[case]
@@ -92,8 +96,8 @@ class Search:
             return []
         if self.judged >= self.most_judged and not self.found:
             return []
-        if not self.offers.may_offer(case) or self.unsupported > self.most_refused:
-            self.refused.append(case)
+        if not in_doubt and (not self.offers.may_offer(case) or self.unsupported > self.most_refused):
+            self.not_asked.append(case)
             return []
         judgement = judge(self.asked, case)
         self.configurations.add(key)
@@ -164,7 +168,7 @@ class Search:
     def _telling_first(self, cases: list[Case]) -> Iterator[Case]:
         """Yield the cases that exclude something new, the cheapest first, and then the others: a plan made on the way."""
         others = []
-        for case in sorted(cases, key=lambda case: case.size[1]):
+        for case in sorted(cases, key=lambda case: case.elements):
             if self.strength.would_exclude(case, planned=True):
                 yield case
             else:
@@ -174,20 +178,42 @@ class Search:
     def _plan_again(self, examples: int) -> None:
         """Exclude what is still open by other cases that the target may offer.
 
-        A slip that only refused cases exclude does not apply to what the target offers.
+        First come the planned cases without what the target lacks, then the pool, then a few cases that were not asked. A
+        slip that only refused cases exclude does not apply to what the target offers.
         """
         lacking = set(self.offers.lacks)
-        changed = [other for case in self.refused if (other := without(case, lacking)) is not None] if lacking else []
-        for case in changed:
-            if self.judged < examples and not self.found and self.strength.would_exclude(case, planned=True):
-                self.attempt(case, planned=True)
-        for case in pool(LAYERS[self.layer], self.dtype, self.sizes):
-            if not self.strength.open or self.judged >= examples or self.found:
-                break
-            if self.offers.may_offer(case) and self.strength.would_exclude(case):
-                self.attempt(case)
-        for case in self.refused:
-            self.strength.open -= self.strength.would_exclude(case)
+        for case in [*self.refused, *self.not_asked] if lacking else []:
+            other = without(case, lacking)
+            if other is not None and not self._is_over(examples) and self.strength.would_exclude(other, planned=True):
+                self.attempt(other, planned=True)
+        if self.strength.open:
+            self._exclude(pool(LAYERS[self.layer], self.dtype, self.sizes), examples)
+            cheapest_first = sorted(self.not_asked, key=lambda case: case.elements)
+            self._exclude(cheapest_first, examples, most=IN_DOUBT)
+        if not self._is_over(examples):
+            for case in self.refused:
+                self.strength.open -= self.strength.would_exclude(case)
+
+    def _exclude(self, cases: list[Case], examples: int, most: int | None = None) -> None:
+        """Attempt cases that exclude an open slip.
+
+        With ``most``, these are cases that the target seems to lack: so many are asked, and for each slip one is enough.
+        """
+        left, attempts = set(self.strength.open), 0
+        for case in cases:
+            if not left or self._is_over(examples) or attempts == most:
+                return
+            if most is None and not self.offers.may_offer(case):
+                continue
+            found = self.strength.would_exclude(case) & left
+            if found:
+                self.attempt(case, in_doubt=most is not None)
+                left -= found if most is not None else found - self.strength.open
+                attempts += 1
+
+    def _is_over(self, examples: int) -> bool:
+        """Whether no further case is planned: enough were judged, or something was found."""
+        return self.judged >= examples or bool(self.found)
 
     def _draw(
         self,

@@ -10,7 +10,6 @@ from oracle.cases import Case, Values
 from oracle.judge.apart import told_apart
 from oracle.slips import Answers, Circumstances, slips_at, slips_of
 from oracle.trial.plan import Equivalent, equivalent_slips
-from oracle.truth import drawn
 
 EXACT = 1e-9
 
@@ -39,9 +38,10 @@ class Strength:
 
     def would_exclude(self, case: Case, outputs: Collection[str] | None = None, planned: bool = False) -> set[str]:
         """Return the open slips that a case tells from the truth. This needs no answer of the target."""
-        arrays, dy, truth = drawn(case)
-        at = Circumstances(case, arrays, dy, truth)
-        judged = tuple(truth.pairs) if outputs is None else outputs
+        if not planned and not self.open:
+            return set()
+        at = Circumstances.of(case)
+        judged = at.names if outputs is None else outputs
         found = set()
         with np.errstate(all="ignore"):  # what a slip computes may overflow
             for slip in slips_at(at):
@@ -52,7 +52,7 @@ class Strength:
                 if planned and name not in self.with_effect and _changes(answers, at):
                     self.with_effect.add(name)
                     self.open.add(name)
-                if name in self.open and told_apart(answers, judged, case, arrays, dy, truth):
+                if name in self.open and told_apart(answers, judged, case, at.arrays, at.dy, at.truth):
                     found.add(name)
         return found
 

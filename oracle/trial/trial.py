@@ -22,7 +22,6 @@ from oracle.trial.afterwards import Attentive, accuracy, ask_again
 from oracle.trial.search import Search
 
 MOST_DISCREPANCIES = 5
-SIZES = ("small", "tiles", "large")
 
 
 @dataclass(frozen=True)
@@ -81,10 +80,11 @@ def put_on_trial(
         refusals = judge_refusals(layer, subject.layer, subject.dtype)
     discrepancies += [explained_refusal(subject, refusal, finding) for refusal, finding in refusals.accepted]
     discrepancies.sort(key=lambda discrepancy: discrepancy.rank)
+    unproven = bool(search.strength.open or search.doubts)
     worst = search.total.worst
     trial = Trial(
         **subject._asdict(),
-        verdict=_verdict(search, discrepancies),
+        verdict=_verdict(search, discrepancies, unproven),
         examples=search.judged + search.unsupported,
         judged=search.judged,
         configurations=len(search.configurations),
@@ -94,7 +94,8 @@ def put_on_trial(
         lacks=search.lacks,
         undecided=search.total.undecided,
         not_judged=search.total.not_judged,
-        aspects=marks(discrepancies, bool(search.open)) if search.judged or discrepancies else {},
+        doubts=search.doubts,
+        aspects=marks(discrepancies, unproven) if search.judged or discrepancies else {},
         strength=_strength(search) if search.judged else None,
         worst=None if worst is None else Worst(output=worst[0], error_over_bound=worst[1]),
         accuracy=accuracy(layer, search.right) if not search.found else None,
@@ -133,21 +134,21 @@ def _drifted(subject: Subject, layer: Asked, search: Search) -> Iterator[Discrep
             yield explained(subject, layer, search.right[0], finding)
 
 
-def _verdict(search: Search, discrepancies: list[Discrepancy]) -> Verdict:
+def _verdict(search: Search, discrepancies: list[Discrepancy], unproven: bool) -> Verdict:
     if discrepancies:
         return worst_verdict([d.verdict for d in discrepancies])
     if not search.judged:
         return "not_implemented"
-    return "unproven" if search.open else "conforms"
+    return "unproven" if unproven else "conforms"
 
 
 def _strength(search: Search) -> Strength:
-    excluded = len(search.strength.excluded)
+    strength = search.strength
     return Strength(
-        slips=excluded + len(search.open),
-        excluded=excluded,
-        open=search.open,
-        equivalent=len(search.strength.equivalent),
+        slips=len(strength.excluded) + len(strength.open),
+        excluded=len(strength.excluded),
+        open=sorted(strength.open),
+        equivalent=len(strength.equivalent),
     )
 
 

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from impl import functional as F
-from oracle.cases import Subject
+from oracle.cases import Case, Subject
+from oracle.judge.apart import told_apart
+from oracle.layers import LAYERS
+from oracle.results.trial import unproven_because
+from oracle.slips import Circumstances
 from oracle.targets.ask import InProcess
 from oracle.trial.trial import put_on_trial
 
@@ -31,6 +35,14 @@ def test_without_long_axes_nothing_is_said_about_blocks():
     small = trial_of(F.relu.vjp, "relu", sizes="small")
     assert small.verdict == long.verdict == "conforms"
     assert small.strength.slips < long.strength.slips
+
+
+def test_what_the_judge_accepts_excludes_no_slip():
+    """A NaN that is made of infinities is indeterminate, so the judge accepts a number there."""
+    at = Circumstances.of(Case("layer_norm", "float32", ((3, 5), None, None), values="infinite"))
+    assert np.isnan(at.true("y")).any()
+    answers = {"y": np.where(np.isnan(at.true("y")), 0.0, at.true("y"))}
+    assert not told_apart(answers, ("y",), at.case, at.arrays, at.dy, at.truth)
 
 
 # -- code that is right up to one block --------------------------------------------------------------------------------
@@ -131,6 +143,32 @@ def test_what_is_not_offered_is_named_and_not_drawn_again():
     trial = trial_of(layer, "conv2d")
     assert (trial.verdict, trial.judged, trial.lacks) == ("conforms", 100, ["dilation", "groups"])
     assert trial.unsupported < 20
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("linear", ["b"]), ("layer_norm", ["beta", "gamma"]), ("cross_entropy", ["weight"])]
+)
+def test_a_target_without_optional_arrays_is_judged_on_all_the_rest(name, missing):
+    rule, own = getattr(F, name), LAYERS[name]
+    places = [own.arrays.index(array) for array in missing]
+    trial = trial_of(restricted(rule, lambda arrays, options: any(arrays[i] is not None for i in places)), name)
+    assert (trial.verdict, trial.judged, trial.lacks) == ("conforms", 100, missing)
+    assert trial.strength.slips > 120
+
+
+def test_few_cases_do_not_prove_a_target_that_refuses_one():
+    """What a refused case would have excluded may be excluded by another one, which was not judged."""
+    layer = restricted(F.layer_norm, lambda arrays, options: arrays[1] is None)
+    trial = trial_of(layer, "layer_norm", examples=5)
+    assert (trial.verdict, trial.judged) == ("unproven", 5)
+    assert trial.strength.open
+
+
+def test_a_target_that_offers_nearly_nothing_is_unproven():
+    trial = trial_of(restricted(F.conv2d, lambda arrays, options: arrays[0].size > 8), "conv2d")
+    assert trial.verdict == "unproven" and trial.judged < 20
+    (doubt,) = trial.doubts
+    assert f"only {trial.judged} cases were judged" in doubt and doubt in unproven_because([trial])
 
 
 def test_plain_code_that_pads_a_maximum_with_zeros_is_found():
