@@ -76,10 +76,9 @@ class TargetCollector(pytest.Collector):
 
 def _refuse_bad_options(option: Any, layers: list[str], dtypes: list[str]) -> None:
     """End the session, in one line, for an option that has no meaning."""
-    from oracle.cases import DTYPES
+    from oracle.cases import DTYPES, SIZES
     from oracle.layers import LAYERS
     from oracle.results import aspects_named
-    from oracle.trial.trial import SIZES
 
     chosen = (("layer", layers, LAYERS), ("dtype", dtypes, DTYPES), ("kind of sizes", [option.backproof_sizes], SIZES))
     for what, names, there in chosen:

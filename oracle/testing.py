@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from oracle.cases import DTYPES, Subject
+from oracle.cases import DTYPES, SIZES, Subject
 from oracle.layers import LAYERS
 from oracle.results import ASPECTS, aspects_named, failure
 from oracle.targets.ask import InProcess
-from oracle.trial.trial import SIZES, put_on_trial
+from oracle.trial.trial import put_on_trial
 
 
 def assert_conforms(

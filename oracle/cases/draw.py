@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 from hypothesis import strategies as st
@@ -30,7 +29,7 @@ def edge_cases(layer: Layer, dtype: str) -> list[Case]:
     """
     edges = _edges(layer, dtype)
     ordinary = _ordinary(edges)
-    largest = max(ordinary, key=_elements)
+    largest = max(ordinary, key=lambda case: case.elements)
     rounds = max(len(ordinary), len(ODD_LAYOUTS))
     cases = edges + [_laid_out(ordinary[i % len(ordinary)], i) for i in range(rounds)]
     cases += [replace(largest, values=values) for values in Values]
@@ -49,7 +48,7 @@ def pool(layer: Layer, dtype: str, sizes: str = "tiles") -> list[Case]:
     array, and the cases with long axes.
     """
     ordinary = _ordinary(_edges(layer, dtype))
-    largest = max(ordinary, key=_elements)
+    largest = max(ordinary, key=lambda case: case.elements)
     cases = edge_cases(layer, dtype)
     cases += [_laid_out(case, i + 3) for i, case in enumerate(ordinary)]
     cases += [replace(ordinary[len(ordinary) // 2], values=values) for values in Values]
@@ -57,7 +56,7 @@ def pool(layer: Layer, dtype: str, sizes: str = "tiles") -> list[Case]:
         cases += [replace(largest, values=values, odd_array=name) for values in ODD_VALUES]
     tiles = tile_cases(layer, dtype, sizes)
     cases += tiles + [_laid_out(case, i) for i, case in enumerate(tiles[:3])]
-    return sorted(_distinct(cases), key=_elements)
+    return sorted(_distinct(cases), key=lambda case: case.elements)
 
 
 def cases(layer: Layer, dtype: str) -> st.SearchStrategy[Case]:
@@ -98,7 +97,7 @@ def _edges(layer: Layer, dtype: str) -> list[Case]:
 
 def _ordinary(edges: list[Case]) -> list[Case]:
     """Return the edges with ordinary values and more than one element; all edges if there is none."""
-    return [case for case in edges if case.values is Values.NORMAL and _elements(case) > len(case.shapes)] or edges
+    return [case for case in edges if case.values is Values.NORMAL and case.elements > len(case.shapes)] or edges
 
 
 def _laid_out(case: Case, i: int) -> Case:
@@ -116,7 +115,3 @@ def _other_arrays(layer: Layer, case: Case) -> list[str]:
 
 def _distinct(cases: list[Case]) -> list[Case]:
     return list({case.key: case for case in cases}.values())
-
-
-def _elements(case: Case) -> int:
-    return sum(prod(shape) for shape in case.shapes if shape is not None)

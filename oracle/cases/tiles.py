@@ -18,7 +18,7 @@ from oracle.cases.blocked import BLOCKED
 from oracle.cases.case import Case
 from oracle.cases.large import LARGE
 from oracle.layers import Edge, Layer
-from oracle.layers.fit import Sizes, fit
+from oracle.layers.fit import Sizes, fit, shapes_of
 from oracle.layers.signature import Array, Run
 
 SIZES = ("small", "tiles", "large")
@@ -199,27 +199,9 @@ def _options(layer: Layer, edge: Edge) -> dict[str, Any]:
 
 def _edge(layer: Layer, shape: _Shape) -> Edge | None:
     """Compute the shapes of the arrays from the sizes; None if a length would not be a whole number."""
-    names: dict[str, Any] = _options(layer, shape.edge) | shape.sizes
-    shapes: list[tuple[int, ...] | None] = []
-    for array, before in zip(layer.signature.arrays, shape.edge.shapes, strict=True):
-        if before is None:
-            shapes.append(None)
-            continue
-        lengths: list[int] = []
-        for part in array.axes:
-            if isinstance(part, Run):
-                lengths += names[part.name]
-                continue
-            above = below = 1
-            for factor in part.factors:
-                value = names.get(str(factor.value), factor.value)
-                number = prod(value) if factor.total else value
-                above, below = (above, below * number) if factor.divides else (above * number, below)
-            if not below or above % below:
-                return None
-            lengths.append(above // below)
-        shapes.append(tuple(lengths))
-    return Edge(tuple(shapes), shape.edge.configuration)
+    given = [before is not None for before in shape.edge.shapes]
+    shapes = shapes_of(layer.signature.arrays, shape.sizes, _options(layer, shape.edge), given)
+    return None if shapes is None else Edge(shapes, shape.edge.configuration)
 
 
 class _Cost(NamedTuple):

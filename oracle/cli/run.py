@@ -101,13 +101,12 @@ def run(what: What, how: How, files: Files) -> None:
 
 def _options(what: What, how: How) -> Options:
     """Check the options of the command line and make a run's options of them."""
-    from oracle.cases import DTYPES
+    from oracle.cases import DTYPES, SIZES
     from oracle.layers import LAYERS
     from oracle.results import aspects_named
     from oracle.run.executors import EXECUTORS
     from oracle.run.run import Options, Where, cores
     from oracle.targets.messages import Limits
-    from oracle.trial.trial import SIZES
 
     layers = listed("layer", what.layers, LAYERS) or tuple(LAYERS)
     dtypes = listed("dtype", what.dtype, DTYPES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from oracle.judge import Fault, Finding, judge
 from oracle.judge.apart import told_apart
 from oracle.slips import Circumstances, Slip, mutations_of, slips_at
 from oracle.targets.ask import Asked
-from oracle.truth import Pair, Precision, drawn
+from oracle.truth import Pair, Precision
 
 LEAST_CASES, LEAST_ELEMENTS = 3, 8
 MOST_CASES = 12
@@ -51,10 +51,8 @@ class Diagnosis:
         """Whether one of the slips reproduces what came in another case."""
         if not isinstance(finding.got, np.ndarray):
             return False
-        arrays, dy, truth = drawn(case)
         with np.errstate(all="ignore"):
-            got = np.asarray(finding.got, np.float64)
-            shown = Evidence(Circumstances(case, arrays, dy, truth), finding.output, got)
+            shown = Evidence(Circumstances.of(case), finding.output, np.asarray(finding.got, np.float64))
             return any(shown.shows(slip) for slip in slips_at(shown.at) if slip.sentence in self.slips)
 
 
@@ -75,8 +73,9 @@ def diagnose(
     with np.errstate(all="ignore"):  # what a slip computes may overflow
         derived = {slip.sentence for slip in mutations_of(evidence[0].at)}
         fitting = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
-        for case in _telling(right):
-            fitting = [sentence for sentence in fitting if not _contradicts(case, fault.output, sentence)]
+        for case in _telling(right) if fitting else []:
+            shown = _would_show(case, fault.output, fitting)
+            fitting = [sentence for sentence in fitting if sentence not in shown]
     known = [sentence for sentence in fitting if sentence not in derived]
     return Diagnosis(tuple(known or fitting)) if fitting else None
 
@@ -88,10 +87,9 @@ def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]
 
     def add(case: Case, finding: Finding) -> None:
         if isinstance(finding.got, np.ndarray):
-            arrays, dy, truth = drawn(case)
-            at = Circumstances(case, arrays, dy, truth)
+            at = Circumstances.of(case)
             with np.errstate(over="ignore"):  # a wider dtype may hold more than float64
-                got, true = np.asarray(finding.got, float), np.asarray(truth.pairs[fault.output].value, np.float64)
+                got, true = np.asarray(finding.got, float), at.true(fault.output)
             evidence.append(Evidence(at, fault.output, got))
             if got.shape == true.shape:  # many slips lead to the same NaN
                 different.update(true[np.isfinite(got)].tolist())
@@ -112,7 +110,7 @@ def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]
 
 def _telling_first(failing: Sequence[tuple[Case, Finding]]) -> list[tuple[Case, Finding]]:
     """Order the cases that failed: ordinary numbers first, another configuration each time, the largest first."""
-    fitting = sorted((f for f in failing if f[0].size[1] <= MOST_ELEMENTS), key=lambda f: -f[0].size[1])
+    fitting = sorted((f for f in failing if f[0].elements <= MOST_ELEMENTS), key=lambda f: -f[0].elements)
     seen: Counter[str] = Counter()
     turns = []
     for case, _ in fitting:
@@ -135,19 +133,16 @@ def _fresh(layer: Asked, fault: Fault, fitting: Sequence[tuple[Case, Finding]]) 
 def _telling(right: Sequence[Case]) -> list[Case]:
     """Choose cases that the target has right and that tell most slips from the truth."""
     finite = [
-        case for case in right if case.values is Values.NORMAL and LEAST_ELEMENTS <= case.size[1] <= MOST_ELEMENTS
+        case for case in right if case.values is Values.NORMAL and LEAST_ELEMENTS <= case.elements <= MOST_ELEMENTS
     ]
-    return sorted(finite, key=lambda case: -case.size[1])[:MOST_RIGHT]
+    return sorted(finite, key=lambda case: -case.elements)[:MOST_RIGHT]
 
 
-def _contradicts(case: Case, output: str, sentence: str) -> bool:
-    """Whether the slip would have shown in a case that the target has right."""
-    arrays, dy, truth = drawn(case)
-    at = Circumstances(case, arrays, dy, truth)
-    for slip in slips_at(at):
-        if slip.sentence == sentence:
-            return told_apart(slip.answers(at), (output,), case, arrays, dy, truth)
-    return False
+def _would_show(case: Case, output: str, sentences: Collection[str]) -> set[str]:
+    """Return the slips that would have shown in a case that the target has right."""
+    at = Circumstances.of(case)
+    slips = (slip for slip in slips_at(at) if slip.sentence in sentences)
+    return {s.sentence for s in slips if told_apart(s.answers(at), (output,), case, at.arrays, at.dy, at.truth)}
 
 
 def _reproduces(answer: np.ndarray, got: np.ndarray, truth: Pair, case: Case) -> bool:

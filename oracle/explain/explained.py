@@ -34,11 +34,10 @@ def explained(
     The aspect is that of this case, unless another one is given: the smallest case of a fault is often at an edge, and
     the fault shows on ordinary arrays as well. ``again``: the same output has another fault in another aspect.
     """
-    says = ""
-    if finding.check != "process":
+    if finding.check == "process":  # to try again costs a process or a time limit each time
+        arrays, dy, _ = drawn(case)
+    else:
         case, finding, says = shortest(layer, case, finding)
-    arrays, dy, _ = drawn(case)
-    if finding.check != "process":
         arrays, dy, finding = simplified(layer, case, finding)
         finding = replace(finding, message="; ".join(filter(None, (finding.message, says))))
     key = aspect if again else None

@@ -6,14 +6,13 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from oracle.cases import DTYPES
+from oracle.cases import DTYPES, SIZES
 from oracle.layers import LAYERS
 from oracle.results import ASPECTS, Results, aspects_named
 from oracle.run.run import Options, Where, cores
 from oracle.run.run import run as run_trials
 from oracle.run.store import Store
 from oracle.targets.messages import Limits
-from oracle.trial.trial import SIZES
 
 
 def run(

@@ -14,6 +14,8 @@ from oracle.slips import (  # noqa: F401 (importing a family puts its slips into
     dropout,
     linear,
     loss,
+    maximum,
+    mean,
     norm,
     norm_backward,
     pair_loss,

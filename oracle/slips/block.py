@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from oracle.slips import pool, windows
+from oracle.slips import maximum, windows
 from oracle.slips.fused import BLOCKS, Array, End, Norm, Parts, Pullback, Step, computed, relu, suffixes, unchanged
 from oracle.slips.slip import NOTHING, Answers, Circumstances, slip
 
@@ -276,12 +276,12 @@ def _projection_not_updated(at: Circumstances) -> Answers:
 # -- the pooling and the bias -----------------------------------------------------------------------------------------
 
 for _words, _unpool in (
-    ("it is written with = over the whole window where windows overlap", pool.window_overwritten),
-    ("it is written with = at the maximum where windows overlap", pool.maximum_overwritten),
-    ("it is shared by the whole window, as that of a mean is", pool.shared_by_window),
-    ("it goes to the first element of the window, whichever is the largest", pool.to_the_first),
-    ("it takes the place of the maximum in its window for a place of its input", pool.place_in_window),
-    ("it takes the places of the first channel's maxima for every channel", pool.of_first_channel),
+    ("it is written with = over the whole window where windows overlap", maximum.window_overwritten),
+    ("it is written with = at the maximum where windows overlap", maximum.maximum_overwritten),
+    ("it is shared by the whole window, as that of a mean is", maximum.shared_by_window),
+    ("it goes to the first element of the window, whichever is the largest", maximum.to_the_first),
+    ("it takes the place of the maximum in its window for a place of its input", maximum.place_in_window),
+    ("it takes the places of the first channel's maxima for every channel", maximum.of_first_channel),
 ):
     wrong(f"the gradient of the pooling: {_words}", "conv_relu_pool", value=False, unpool=_unpool)
 

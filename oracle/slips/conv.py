@@ -10,7 +10,7 @@ import numpy as np
 
 from oracle.slips import windows
 from oracle.slips.convolution import CONVOLUTIONS, TRANSPOSES, Sum, along_filters, sum_of
-from oracle.slips.misreadings import MISREADINGS, Misreading
+from oracle.slips.misreadings import put_misreadings
 from oracle.slips.slip import NOTHING, Answers, Circumstances, slip
 
 ALL = (*CONVOLUTIONS, *TRANSPOSES)
@@ -42,18 +42,7 @@ def changed(
     return put
 
 
-def misreading(kind: Misreading) -> None:
-    """Put a misreading of the windows into the catalogue."""
-    layers = PLANES if kind.planes else ALL
-
-    @changed(kind.sentence, *layers, options=kind.options, resembles=kind.resembles)
-    def other(sum_: Sum) -> Sum | None:
-        index = kind.index(sum_.axes)
-        return None if np.array_equal(index, sum_.index) else replace(sum_, index=index)
-
-
-for _kind in MISREADINGS:
-    misreading(_kind)
+put_misreadings(changed, ALL, PLANES)
 
 
 # -- groups -----------------------------------------------------------------------------------------------------------

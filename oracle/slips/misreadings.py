@@ -6,9 +6,10 @@ A misreading is a function of the axes of the windows; it returns the index that
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,23 @@ def misread(sentence: str, *options: str, planes: bool = False, resembles: str =
         return index
 
     return put
+
+
+def put_misreadings(changed: Callable[..., Callable[[Any], Any]], layers: Sequence[str], planes: Sequence[str]) -> None:
+    """Put every misreading into the catalogue, for the layers, or for those with a height and a width.
+
+    ``changed`` is the decorator of a family, for changes of its form; the form has ``axes`` and ``index``.
+    """
+    for kind in MISREADINGS:
+        decorate = changed(
+            kind.sentence, *(planes if kind.planes else layers), options=kind.options, resembles=kind.resembles
+        )
+        decorate(functools.partial(_misread, kind))
+
+
+def _misread(kind: Misreading, form: Any) -> Any:
+    index = kind.index(form.axes)
+    return None if np.array_equal(index, form.index) else replace(form, index=index)
 
 
 def _with(axes: Axes, change: Callable[[Axis], dict[str, int]]) -> np.ndarray:

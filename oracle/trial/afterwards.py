@@ -54,7 +54,7 @@ def ask_again(layer: Asked, case: Case) -> Finding | None:
 
 def accuracy(layer: Asked, right: list[Case]) -> Accuracy | None:
     """Return the largest error in units of the usual error, over the cases with the longest sums."""
-    ordinary = sorted((case for case in right if case.values is Values.NORMAL), key=lambda case: -case.size[1])
+    ordinary = sorted((case for case in right if case.values is Values.NORMAL), key=lambda case: -case.elements)
     grades = [graded for case in ordinary[:MOST_GRADED] for graded in _grades(layer, case)]
     return max(grades, key=lambda graded: graded.grade, default=None)
 

@@ -56,7 +56,7 @@ def planned_cases(layer: str, dtype: str, sizes: str = "tiles") -> list[Case]:
     planned = [read(layer, dtype, case) for case in _stored(layer).get("cases", ())]
     if sizes == "small":
         planned = [case for case in planned if longest(case) <= LONGEST_SMALL]
-    planned.sort(key=lambda case: case.size[1])
+    planned.sort(key=lambda case: case.elements)
     found = [*planned, *edge_cases(LAYERS[layer], dtype), *tile_cases(LAYERS[layer], dtype, sizes)]
     return list({(case.key, case.seed): case for case in found}.values())
 

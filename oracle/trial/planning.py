@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def make_plan(layer: str) -> dict[str, Any]:
 def _candidates(layer: Layer) -> list[Case]:
     """Return what the search tries: the pool, long axes with other numbers, and what is drawn as in a trial."""
     again = [replace(case, seed=seed) for seed in (1, 2, 3) for case in tile_cases(layer, "float32", "tiles")]
-    return [*sorted([*pool(layer, "float32", "tiles"), *again], key=_cost), *_drawn(layer.name)]
+    return [*sorted([*pool(layer, "float32", "tiles"), *again], key=lambda case: case.elements), *_drawn(layer.name)]
 
 
 def _judged_in_all(searches: dict[str, Strength], case: Case) -> bool:
@@ -69,7 +68,7 @@ def _chosen(layer: str, useful: list[Case], searches: dict[str, Strength]) -> li
     }
     chosen, left = [], {(dtype, slip) for dtype, search in searches.items() for slip in search.excluded}
     while left:
-        best = max(useful, key=lambda case: len(again[case] & left) / (1 + _cost(case) / 500))
+        best = max(useful, key=lambda case: len(again[case] & left) / (1 + case.elements / 500))
         chosen.append(best)
         left -= again[best]
     return chosen
@@ -97,10 +96,6 @@ def _drawn(layer: str) -> list[Case]:
 
     collect()
     return drawn
-
-
-def _cost(case: Case) -> int:
-    return sum(prod(shape) for shape in case.shapes if shape is not None)
 
 
 def main(layers: list[str]) -> None:

@@ -17,7 +17,10 @@ NAMES = [name for name in LAYERS if name.startswith(FAMILIES) or name in OTHERS]
 
 
 def slips(name):
-    own = tuple(f"oracle.slips.{file}" for file in ("conv", "pool", "pooling", "shape", "block"))
+    own = tuple(
+        f"oracle.slips.{file}"
+        for file in ("conv", "pool", "maximum", "mean", "pooling", "misreadings", "shape", "block")
+    )
     return [e.slip for e in CATALOGUE if e.applies_to(LAYERS[name]) and e.slip.answers.__module__ in own]
 
 
