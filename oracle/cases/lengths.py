@@ -7,6 +7,7 @@ from dataclasses import replace
 from oracle.cases.case import Case
 from oracle.layers import LAYERS
 from oracle.layers.fit import fit, shapes_of
+from oracle.layers.signature import Run
 
 
 def lengths(case: Case) -> dict[str, int]:
@@ -14,7 +15,7 @@ def lengths(case: Case) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, size in _sizes(case).items():
         if isinstance(size, tuple):
-            found |= {f"axis {i + 1} of {name}": length for i, length in enumerate(size)}
+            found |= {Run(name).axis(i): length for i, length in enumerate(size)}
         else:
             found[name] = size
     return found

@@ -65,7 +65,7 @@ def axes_of(array: Array, ndim: int) -> list[str]:
             continue
         count = axis.count if isinstance(axis.count, int) else left if axis is open_[-1] else max(0, left - 1)
         left -= 0 if isinstance(axis.count, int) else count
-        names += [f"axis {i + 1} of {axis.name}" for i in range(count)]
+        names += [axis.axis(i) for i in range(count)]
     return names
 
 

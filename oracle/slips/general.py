@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from oracle.layers import Layer
-from oracle.slips.slip import NOTHING, Answers, Circumstances, Slip
+from oracle.slips.slip import NOTHING, Answers, Circumstances, Function, Slip
 
 
 def general_slips(layer: Layer) -> Iterator[Slip]:
@@ -23,15 +25,16 @@ def general_slips(layer: Layer) -> Iterator[Slip]:
         yield _changed(output, f"{output} is not divided by the batch size", lambda y, at: y * _batch(at))
     for option, default in layer.options.items():
         if default is not ...:
-            yield _other_call(f"{option} is ignored", layer.outputs, options={option: default})
+            call = _shared(functools.partial(_without_option, option, default))
+            yield _other_call(f"{option} is ignored", layer.outputs, call)
             for dx in gradients.values():
-                yield _other_call(f"{dx} ignores {option}", (dx,), options={option: default})
+                yield _other_call(f"{dx} ignores {option}", (dx,), call)
     for name in layer.optional:
-        yield _other_call(f"{name} is ignored", layer.outputs, given=functools.partial(_left_out, name))
+        yield _other_call(f"{name} is ignored", layer.outputs, functools.partial(_left_out, name))
     for name in layer.arrays[1:]:
+        call = _shared(functools.partial(_with_ones, name))
         for dx in gradients.values():
-            sentence = f"{dx} is computed as if {name} were all ones"
-            yield _other_call(sentence, (dx,), given=functools.partial(_ones, name))
+            yield _other_call(f"{dx} is computed as if {name} were all ones", (dx,), call)
 
 
 def _takes_gradient(layer: Layer, name: str) -> bool:
@@ -50,30 +53,36 @@ def _batch(at: Circumstances) -> int:
     return max(1, x.shape[0]) if x is not None and x.ndim else 1
 
 
-def _other_call(
-    sentence: str,
-    outputs: tuple[str, ...],
-    options: Answers | dict[str, object] | None = None,
-    given: Callable[[Circumstances], dict[str, np.ndarray | None] | None] | None = None,
-) -> Slip:
+def _other_call(sentence: str, outputs: tuple[str, ...], call: Function) -> Slip:
     """Make a slip of an implementation that answers, for some outputs, as if the call were another one."""
 
     def answers(at: Circumstances) -> Answers:
-        if options and all(at.option(name) == value for name, value in options.items()):
-            return NOTHING
-        arrays = given(at) if given else {}
-        if arrays is None:
-            return NOTHING
-        found = at.elsewhere(given=arrays, options=options)
+        found = call(at)
         return {name: found[name] for name in outputs if name in found and name in at.truth.pairs}
 
     return Slip(sentence, answers)
 
 
-def _left_out(name: str, at: Circumstances) -> dict[str, np.ndarray | None] | None:
-    return None if at.array(name) is None else {name: None}
+def _shared(call: Function) -> Function:
+    """Compute the other call once for all slips that take a part of its answers."""
+    known: WeakKeyDictionary[Circumstances, Answers] = WeakKeyDictionary()
+
+    def once(at: Circumstances) -> Answers:
+        if at not in known:
+            known[at] = call(at)
+        return known[at]
+
+    return once
 
 
-def _ones(name: str, at: Circumstances) -> dict[str, np.ndarray | None] | None:
+def _without_option(name: str, default: Any, at: Circumstances) -> Answers:
+    return NOTHING if at.option(name) == default else at.elsewhere(options={name: default})
+
+
+def _left_out(name: str, at: Circumstances) -> Answers:
+    return NOTHING if at.array(name) is None else at.elsewhere(given={name: None})
+
+
+def _with_ones(name: str, at: Circumstances) -> Answers:
     x = at.array(name)
-    return None if x is None or x.dtype.kind in "iub" else {name: np.ones_like(x)}
+    return NOTHING if x is None or x.dtype.kind in "iub" else at.elsewhere(given={name: np.ones_like(x)})

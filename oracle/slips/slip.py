@@ -29,9 +29,9 @@ Answers = Mapping[str, np.ndarray]
 NOTHING: Answers = {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Circumstances:
-    """What a slip is computed from: a case with its arrays, dy, and the truth."""
+    """What a slip is computed from: a case with its arrays, dy, and the truth. Each object is equal to itself only."""
 
     case: Case
     arrays: Arrays
