@@ -1,4 +1,4 @@
-"""The lengths of the axes of a case, by name, and the same case with another length."""
+"""The lengths of the axes of a case, and the same case with another length."""
 
 from __future__ import annotations
 
@@ -6,38 +6,23 @@ from dataclasses import replace
 
 from oracle.cases.case import Case
 from oracle.layers import LAYERS
-from oracle.layers.fit import fit, shapes_of
-from oracle.layers.signature import Run
+from oracle.layers.fit import Sizes, Symbol, fit, lengths_of, resized, shapes_of
 
 
-def lengths(case: Case) -> dict[str, int]:
-    """Return the length that each symbol of the signature stands for: ``N``, ``axis 1 of S``."""
-    found: dict[str, int] = {}
-    for name, size in _sizes(case).items():
-        if isinstance(size, tuple):
-            found |= {Run(name).axis(i): length for i, length in enumerate(size)}
-        else:
-            found[name] = size
-    return found
+def lengths(case: Case) -> dict[Symbol, int]:
+    """Return the length that each symbol of the signature stands for."""
+    return lengths_of(_sizes(case))
 
 
-def with_length(case: Case, axis: str, length: int) -> Case | None:
-    """Return the case with another length of one axis in every array that has it; None if the shapes do not exist."""
-    place, _, name = axis.removeprefix("axis ").rpartition(" of ")
-    sizes = _sizes(case)
-    size = sizes[name or axis]
-    if isinstance(size, tuple):
-        i = int(place) - 1
-        size = (*size[:i], length, *size[i + 1 :])
-    else:
-        size = length
-    layer = LAYERS[case.layer]
+def with_length(case: Case, symbol: Symbol, length: int) -> Case | None:
+    """Return the case with another length of one symbol in every array that has it; None if the shapes do not exist."""
     given = [shape is not None for shape in case.shapes]
-    shapes = shapes_of(layer.signature.arrays, sizes | {name or axis: size}, _options(case), given)
+    sizes = resized(_sizes(case), symbol, length)
+    shapes = shapes_of(LAYERS[case.layer].signature.arrays, sizes, _options(case), given)
     return None if shapes is None else replace(case, shapes=shapes)
 
 
-def _sizes(case: Case) -> dict[str, int | tuple[int, ...]]:
+def _sizes(case: Case) -> Sizes:
     return fit(LAYERS[case.layer].signature.arrays, case.shapes, _options(case)).sizes
 
 

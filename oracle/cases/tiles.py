@@ -18,7 +18,7 @@ from oracle.cases.blocked import BLOCKED
 from oracle.cases.case import Case
 from oracle.cases.large import LARGE
 from oracle.layers import Edge, Layer
-from oracle.layers.fit import Sizes, fit, shapes_of
+from oracle.layers.fit import Sizes, Symbol, fit, lengths_of, resized, shapes_of
 from oracle.layers.signature import Array, Run
 
 SIZES = ("small", "tiles", "large")
@@ -62,13 +62,6 @@ def tile_edges(layer: Layer) -> list[Edge]:
     return [edge for shape in packed if (edge := _accepted(layer, shape)) is not None]
 
 
-class Symbol(NamedTuple):
-    """A symbol of the signature, or one axis of a run of axes."""
-
-    name: str
-    place: int = 0
-
-
 @dataclass(frozen=True)
 class _Axis:
     """A length that can be chosen. ``growth``: 1 if the work is in proportion to it, 0 if the work stays the same."""
@@ -95,8 +88,7 @@ class _Shape:
 
     def length(self, symbol: Symbol) -> int:
         """Return the length that a symbol stands for."""
-        size = self.sizes[symbol.name]
-        return size if isinstance(size, int) else size[symbol.place]
+        return lengths_of(self.sizes)[symbol]
 
     def takes(self, axis: _Axis, length: int) -> bool:
         """Whether the axis is not long yet, and no other axis has this length."""
@@ -104,10 +96,9 @@ class _Shape:
 
     def lengthened(self, axis: _Axis, length: int) -> _Shape:
         """Return the shape with one more long axis."""
-        sizes = dict(self.sizes)
-        for name, place in axis.symbols:
-            size = sizes[name]
-            sizes[name] = length if isinstance(size, int) else (*size[:place], length, *size[place + 1 :])
+        sizes = self.sizes
+        for symbol in axis.symbols:
+            sizes = resized(sizes, symbol, length)
         times = length / max(1, self.length(axis.symbols[0]))
         elements = self.elements * (1 + axis.growth * (times - 1))
         return _Shape(self.edge, sizes, elements, self.equations, (*self.long, (axis, length)))
@@ -136,8 +127,7 @@ def _starts(layer: Layer) -> list[_Shape]:
 
 
 def _symbols(shape: _Shape) -> list[Symbol]:
-    sizes = shape.sizes.items()
-    return [Symbol(name, i) for name, size in sizes for i in range(len(size) if isinstance(size, tuple) else 1)]
+    return list(lengths_of(shape.sizes))
 
 
 def _axes(layer: Layer, start: _Shape) -> list[_Axis]:

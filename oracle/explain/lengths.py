@@ -7,6 +7,7 @@ from typing import NamedTuple
 from oracle.cases import Case
 from oracle.cases.lengths import lengths, with_length
 from oracle.judge import Finding, judge
+from oracle.layers.fit import Symbol
 from oracle.targets.ask import Asked
 from oracle.truth import Uninterpretable
 
@@ -36,7 +37,9 @@ def shortest(layer: Asked, case: Case, finding: Finding) -> Shortest:
     return Shortest(case, finding, "; ".join(says))
 
 
-def _smallest(layer: Asked, case: Case, finding: Finding, axis: str, length: int) -> tuple[Case, Finding, int] | None:
+def _smallest(
+    layer: Asked, case: Case, finding: Finding, axis: Symbol, length: int
+) -> tuple[Case, Finding, int] | None:
     """Return the case with the smallest length that fails: each shorter one that was tried is right.
 
     The lengths 2, 3, 5, 9, 17 and so on are tried until one fails: code that works in blocks is often right for whole

@@ -52,7 +52,7 @@ class InputsUnchanged:
         for name, before, after in zip(names, (*question.arrays, question.dy), answer.inputs or (), strict=False):
             if before is None:
                 continue
-            if isinstance(after, np.ndarray) and _same_bits(before, after):
+            if isinstance(after, np.ndarray) and same_bits(before, after):
                 yield Held(name)
             else:
                 yield Finding("wrong", self.name, name, f"{name} was changed by the call", before, after)
@@ -123,7 +123,7 @@ class Gradient:
 
 def _remembered(got: np.ndarray, before: np.ndarray | None) -> bool:
     """Whether an answer is the one to the call before, and has several finite numbers: NaN everywhere tells nothing."""
-    return before is not None and _same_bits(got, before) and np.unique(got[np.isfinite(got)]).size > 1
+    return before is not None and same_bits(got, before) and np.unique(got[np.isfinite(got)]).size > 1
 
 
 def _or_disturbed(found: Finding | Held, name: str, second: Named, question: Question, truth: Truth) -> Finding | Held:
@@ -238,7 +238,7 @@ class Kept:
         later = outputs_of(value, truth) | gradients_of(cotangents, question, truth)
         for name, before in first.items():
             after = later.get(name)
-            if after is not None and _same_bits(before, after):
+            if after is not None and same_bits(before, after):
                 yield Held(name)
             else:
                 message = f"{name} was changed by a later call, after it had been returned"
@@ -257,7 +257,7 @@ def _agreed(check: str, first: Named, got: Named, question: Question, truth: Tru
         yield Finding("wrong", check, name, message, a, b) if bad.any() else Held(name)
 
 
-def _same_bits(before: np.ndarray, after: np.ndarray) -> bool:
+def same_bits(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether two arrays are equal to the last bit, NaN included."""
     return (
         before.shape == after.shape and np.ascontiguousarray(before).tobytes() == np.ascontiguousarray(after).tobytes()

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from oracle.layers.signature import Array, Run, Size
 
@@ -27,6 +27,38 @@ Sizes = dict[str, int | Shape]
 
 class Misfit(ValueError):
     """Shapes that do not fit a signature; the message is one line that says what does not fit."""
+
+
+class Symbol(NamedTuple):
+    """A symbol of a signature that stands for one length, or one axis of a run of axes; ``place`` is its number."""
+
+    name: str
+    place: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.place is None else f"axis {self.place + 1} of {self.name}"
+
+
+def lengths_of(sizes: Mapping[str, int | Shape]) -> dict[Symbol, int]:
+    """Return the length of each symbol.
+
+    >>> {str(symbol): length for symbol, length in lengths_of({"N": 1, "S": (5, 6)}).items()}
+    {'N': 1, 'axis 1 of S': 5, 'axis 2 of S': 6}
+    """
+    lengths: dict[Symbol, int] = {}
+    for name, size in sizes.items():
+        if isinstance(size, int):
+            lengths[Symbol(name)] = size
+        else:
+            lengths |= {Symbol(name, i): length for i, length in enumerate(size)}
+    return lengths
+
+
+def resized(sizes: Sizes, symbol: Symbol, length: int) -> Sizes:
+    """Return the sizes with another length of one symbol."""
+    size, i = sizes[symbol.name], symbol.place
+    changed = length if isinstance(size, int) or i is None else (*size[:i], length, *size[i + 1 :])
+    return sizes | {symbol.name: changed}
 
 
 @dataclass(frozen=True)

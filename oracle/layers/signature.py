@@ -73,10 +73,6 @@ class Run:
     name: str
     count: int | str | None = None
 
-    def axis(self, i: int) -> str:
-        """Return what people call one of the axes: ``axis 1 of S`` is the first."""
-        return f"axis {i + 1} of {self.name}"
-
     def __str__(self) -> str:
         return f"*{self.name}" + (f":{self.count}" if self.count is not None else "")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from oracle.layers.fit import Symbol
 from oracle.layers.signature import Array, Run
 from oracle.slips.slip import NOTHING, Answers, Circumstances, Slip
 
@@ -65,7 +66,7 @@ def axes_of(array: Array, ndim: int) -> list[str]:
             continue
         count = axis.count if isinstance(axis.count, int) else left if axis is open_[-1] else max(0, left - 1)
         left -= 0 if isinstance(axis.count, int) else count
-        names += [axis.axis(i) for i in range(count)]
+        names += [str(Symbol(axis.name, i)) for i in range(count)]
     return names
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from oracle.cases import Case, Values
 from oracle.judge import Finding, judge
+from oracle.judge.checks import same_bits
 from oracle.judge.form import gradients_of, outputs_of
 from oracle.results import Accuracy
 from oracle.targets.answer import Answer, Answered, Part, numbers_of
@@ -32,16 +33,14 @@ class Attentive:
         if isinstance(answer, Answered) and answer.second is not None:
             value, cotangents = answer.second
             pairs = zip((*answer.value, *(answer.cotangents or ())), (*value, *(cotangents or ())), strict=False)
-            same = all(_same_bits(before, after) for before, after in pairs)
+            same = all(_same(before, after) for before, after in pairs)
             self.reproducible = same and self.reproducible is not False
         return answer
 
 
-def _same_bits(before: Part, after: Part) -> bool:
+def _same(before: Part, after: Part) -> bool:
     first, second = numbers_of(before), numbers_of(after)
-    if first is None or second is None:
-        return first is second
-    return first.shape == second.shape and first.tobytes() == second.tobytes()
+    return first is second if first is None or second is None else same_bits(first, second)
 
 
 def ask_again(layer: Asked, case: Case) -> Finding | None:
