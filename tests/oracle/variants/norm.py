@@ -232,19 +232,19 @@ CANCELS = (
 OVERFLOWS = "M dy may overflow where the mean of dy does not"
 WAYS = {
     "Welford": (normalised, welford, short_form, ROUNDS_A_MEAN),
-    "pairwise sums": (normalised, partial(two_passes, SUMS["pairwise"]), over_m, OVERFLOWS, ("extreme",)),
+    "pairwise sums": (normalised, partial(two_passes, SUMS["pairwise"]), over_m, "", OVERFLOWS),
     "compensated sums": (normalised, partial(two_passes, SUMS["compensated"]), by_the_chain),
     "one by one": (normalised, partial(two_passes, SUMS["one by one"]), two_projections),
-    "corrected": (normalised, corrected, over_m, OVERFLOWS, ("extreme",)),
+    "corrected": (normalised, corrected, over_m, "", OVERFLOWS),
     "merged halves": (normalised, merged, by_the_chain, ROUNDS_A_MEAN),
-    "one pass, shifted by the first": (normalised, shifted, short_form, FAR_FROM_THE_MEAN, ("extreme",)),
+    "one pass, shifted by the first": (normalised, shifted, short_form, FAR_FROM_THE_MEAN, FAR_FROM_THE_MEAN),
     "twice the precision": (normalised, doubled, two_projections),
     "fused scale and shift": (
         fused,
         partial(two_passes, SUMS["pairwise"]),
         short_form,
         CANCELS,
-        ("extreme", "nan", "infinite", "minus_infinite"),
+        "x scale overflows, or is infinity, where its sum with the shift would not be",
     ),
 }
 for _name, (_form, _statistics, _gradient, *_explained) in WAYS.items():

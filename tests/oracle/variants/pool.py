@@ -191,7 +191,7 @@ MEANS = {
     "differences of cumulative sums": (
         _cumulative,
         "a window is the difference of two sums over everything before it, so it has their error",
-        ("wide", "extreme"),
+        "the sum over everything before a window may overflow",
     ),
 }
 for _layer in ("avg_pool1d", "avg_pool2d", "avg_pool3d"):

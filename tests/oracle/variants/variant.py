@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+OUT_OF_RANGE = ("extreme", "nan", "infinite", "minus_infinite")
+
 Layer = Callable[..., tuple[Any, Callable[[np.ndarray], Any]]]
 
 
@@ -15,25 +17,25 @@ Layer = Callable[..., tuple[Any, Callable[[np.ndarray], Any]]]
 class Variant:
     """A right layer and how it is written.
 
-    ``inexact`` says why it may lie outside the rounding bound, if it may. ``wrong_for`` has the kinds of values for which
-    that costs nearly all digits, so that an element may be called wrong.
+    ``inexact`` says why it may lie outside the rounding bound, if it may. ``beyond`` says why it may be called wrong for
+    values that are not finite or are near the end of the range, if it may; for no other values it may.
     """
 
     layer: str
     name: str
     function: Layer
     inexact: str = ""
-    wrong_for: tuple[str, ...] = ()
+    beyond: str = ""
 
     def may_be(self, verdict: str, values: str) -> bool:
         """Whether a verdict on values of a kind is explained."""
-        return bool(self.inexact) and (verdict == "inexact" or (verdict == "wrong" and values in self.wrong_for))
+        return bool(verdict == "inexact" and self.inexact) or bool(self.beyond and values in OUT_OF_RANGE)
 
 
 VARIANTS: list[Variant] = []
 
 
-def put(layer: str, name: str, function: Layer, inexact: str = "", wrong_for: tuple[str, ...] = ()) -> None:
+def put(layer: str, name: str, function: Layer, inexact: str = "", beyond: str = "") -> None:
     """Put a variant of a layer into the list."""
 
     def quiet(*arrays: Any, **options: Any) -> Any:
@@ -46,7 +48,7 @@ def put(layer: str, name: str, function: Layer, inexact: str = "", wrong_for: tu
 
         return y, quiet_pullback
 
-    VARIANTS.append(Variant(layer, name, quiet, inexact, wrong_for))
+    VARIANTS.append(Variant(layer, name, quiet, inexact, beyond))
 
 
 def variant(layer: str, name: str, inexact: str = "") -> Callable[[Layer], Layer]:
