@@ -162,7 +162,7 @@ put(
 put(
     "softplus",
     "where",
-    elementwise(lambda x: np.where(x > 30, x, np.log1p(np.exp(np.minimum(x, 30)))), lambda x, y: exponential_over(x)),
+    elementwise(lambda x: np.where(x > 40, x, np.log1p(np.exp(np.minimum(x, 40)))), lambda x, y: exponential_over(x)),
 )
 put(
     "softplus", "slope 1 - exp(-y)", elementwise(lambda x: np.logaddexp(x, x.dtype.type(0)), lambda x, y: -np.expm1(-y))
