@@ -165,12 +165,18 @@ def _accurate(elements: Elements, ratio: np.ndarray) -> bool:
     It is if it misses by no more than sqrt(unit roundoff) of its own scale. The roundoff is that of the dtype of the answer
     if it is coarser than the dtype that was due. It also is if it misses by no more than rounding of the largest elements
     explains: a Fourier transform of n numbers and a table of sums round all elements together, about log2(n) times, and
-    leave each with the error of the largest (Higham, Accuracy and Stability of Numerical Algorithms, section 24.1).
+    leave each with the error of the largest (Higham, Accuracy and Stability of Numerical Algorithms, section 24.1). If an
+    element has no rounding of its own, because all its products are with zeros of the padding, those are the largest
+    products that the inputs allow.
     """
-    accuracy = np.sqrt(max(elements.precision.unit_roundoff, _roundoff(elements.got.dtype)))
-    bound = elements.truth.error[np.isfinite(elements.truth.error)].max(initial=0.0)
-    together = min(max(1.0, np.log2(elements.miss.size)) * bound, accuracy * elements.scale.max())
-    near = np.isfinite(elements.miss) & (elements.miss <= np.maximum(accuracy * elements.scale, together))
+    u = max(elements.precision.unit_roundoff, _roundoff(elements.got.dtype))
+    error = elements.truth.error
+    bound = error[np.isfinite(error)].max(initial=0.0)
+    depth = max(1.0, float(np.log2(elements.miss.size)))
+    with np.errstate(over="ignore"):
+        together = np.minimum(depth * bound, np.sqrt(u) * elements.scale.max())
+        together = np.where(error == 0, np.maximum(together, depth * u * elements.product), together)
+        near = np.isfinite(elements.miss) & (elements.miss <= np.maximum(np.sqrt(u) * elements.scale, together))
     return bool(np.all(near[ratio > 1]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ class Elements:
     nan_kernel: bool = False  # NaN lies in another array than the first, and the layer has padding
     given: np.ndarray | None = None  # what went in: its size is the scale of an array that is 0 everywhere
     statistic: bool = False  # an output beside the first: a running mean or variance
+    product: float = 0.0  # the largest product of an element of one of the arrays, or dy, and an element of another
 
     @cached_property
     def miss(self) -> np.ndarray:
@@ -213,6 +214,7 @@ def elements_of(
         nan_kernel=_nan_in_a_padded_kernel(case),
         given=dy if gradient else arrays[0],
         statistic=name in truth.outputs[1:],
+        product=_largest_product([*arrays, dy] if gradient else arrays),
     )
 
 
@@ -221,6 +223,14 @@ def _usual(x: np.ndarray | None) -> float:
     size = np.zeros(0) if x is None else np.abs(np.asarray(x, np.float64))
     numbers = size[(size > 0) & np.isfinite(size)]
     return float(np.median(numbers)) if numbers.size else 0.0
+
+
+def _largest_product(arrays: Iterable[np.ndarray | None]) -> float:
+    """Return the largest product of numbers of two arrays; 0 if only one array holds numbers."""
+    numbers = [np.asarray(x, np.float64) for x in arrays if x is not None and x.dtype.kind not in "iub"]
+    sizes = [np.abs(x[np.isfinite(x)]) for x in numbers]
+    largest = sorted((float(size.max(initial=0.0)) for size in sizes), reverse=True)
+    return largest[0] * largest[1] if len(largest) > 1 else 0.0
 
 
 def _nan_in_a_padded_kernel(case: Case) -> bool:
