@@ -6,6 +6,7 @@ all arrays follow again. So this works for any layer. Long axes share a shape as
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
@@ -43,7 +44,8 @@ def tile_cases(layer: Layer, dtype: str, sizes: str) -> list[Case]:
     return [Case(layer.name, dtype, edge.shapes, edge.configuration) for edge in edges]
 
 
-def tile_edges(layer: Layer) -> list[Edge]:
+@functools.lru_cache(maxsize=64)
+def tile_edges(layer: Layer) -> tuple[Edge, ...]:
     """Pack long axes into few shapes, the most telling length of every axis first."""
     starts = _starts(layer)
     axes = [] if not starts else _axes(layer, starts[0])
@@ -59,7 +61,7 @@ def tile_edges(layer: Layer) -> list[Edge]:
             if cheap and shape.takes(axis, length) and not (axis.kernel and _cost(layer, longer) is None):
                 packed[i:] = [longer, *packed[i + 1 :]]
                 break
-    return [edge for shape in packed if (edge := _accepted(layer, shape)) is not None]
+    return tuple(edge for shape in packed if (edge := _accepted(layer, shape)) is not None)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ __all__ = [
 Draw = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """A layer of the contract.
 

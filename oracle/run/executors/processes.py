@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pebble
@@ -19,48 +19,73 @@ ATTEMPTS = 3  # a worker dies because of the machine, not because of a target, s
 
 
 class Processes:
-    """Worker processes of this machine."""
+    """Worker processes of this machine. A worker takes the trials of a layer one after the other: they share its traces."""
 
     def __init__(self, jobs: int) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pool = pebble.ProcessPool(jobs, TRIALS_PER_WORKER, initializer=end_with_parent, context=context)
+        self._workers = [
+            pebble.ProcessPool(1, TRIALS_PER_WORKER, initializer=end_with_parent, context=context) for _ in range(jobs)
+        ]
 
     def call(self, function: Any, *args: Any) -> Any:
         """Call a function in a worker."""
         try:
-            return self._pool.schedule(call_in, args=(os.getcwd(), function, *args)).result()
+            return self._workers[0].schedule(call_in, args=(os.getcwd(), function, *args)).result()
         except pebble.ProcessExpired as died:
             raise ExecutorError(f"the worker process died at its start, with exit code {died.exitcode}") from None
 
     def outcomes(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Yield the outcomes as they come."""
-
-        def schedule(task: Task) -> Any:
-            return self._pool.schedule(call_in, args=(os.getcwd(), attempt, task))
-
+        left = list(tasks)
         attempts = dict.fromkeys(tasks, 0)
-        waiting = {schedule(task): task for task in tasks}
-        while waiting:
-            done, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+        at_work: dict[Any, tuple[Any, Task]] = {}
+
+        def begin(worker: Any, task: Task) -> None:
+            future = worker.schedule(call_in, args=(os.getcwd(), attempt, task))
+            at_work[future] = worker, task
+
+        for worker in self._workers:
+            if left:
+                begin(worker, _next(left, None, at_work.values()))
+        while at_work:
+            done, _ = concurrent.futures.wait(at_work, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
-                task = waiting.pop(future)
+                worker, task = at_work.pop(future)
+                outcome = None
                 try:
-                    yield future.result()
+                    outcome = future.result()
                 except pebble.ProcessExpired as died:
                     attempts[task] += 1
-                    if attempts[task] < ATTEMPTS:
-                        waiting[schedule(task)] = task
-                    else:
-                        yield lost(
-                            task, f"the process of its judge died {ATTEMPTS} times, with exit code {died.exitcode}"
-                        )
+                    if attempts[task] == ATTEMPTS:
+                        why = f"the process of its judge died {ATTEMPTS} times, with exit code {died.exitcode}"
+                        outcome = lost(task, why)
+                if outcome is None:
+                    begin(worker, task)
+                elif left:
+                    begin(worker, _next(left, task, at_work.values()))
+                if outcome is not None:
+                    yield outcome
 
     def close(self) -> None:
         """Let the workers end."""
-        self._pool.close()
-        self._pool.join()
+        for worker in self._workers:
+            worker.close()
+        for worker in self._workers:
+            worker.join()
 
     def stop(self) -> None:
         """End the workers at once."""
-        self._pool.stop()
-        self._pool.join()
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            worker.join()
+
+
+def _next(left: list[Task], before: Task | None, at_work: Iterable[tuple[Any, Task]]) -> Task:
+    """Take the next trial out of those left: of the layer as before, or else of one that no worker is at."""
+    busy = {task.subject.layer for _, task in at_work}
+    same = [task for task in left if before is not None and task.subject.layer == before.subject.layer]
+    fresh = [task for task in left if task.subject.layer not in busy]
+    task = [*same, *fresh, *left][0]
+    left.remove(task)
+    return task
