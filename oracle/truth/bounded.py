@@ -25,7 +25,8 @@ class Bounded(Rounding):
         if value.dtype.kind != "f":
             return Pair(value, np.zeros(value.shape, bool if value.dtype == bool else np.float64))
         size = np.abs(value).astype(np.float64)
-        return Pair(value, np.where(size < self.underflow(self.precision.accumulator), size, 0.0))
+        flushed = np.where(size < self.underflow(self.precision.accumulator), size, 0.0)
+        return Pair(value, flushed if flushed.any() else np.broadcast_to(0.0, size.shape))
 
     def constant(self, value: np.ndarray) -> Pair:
         """Return the pair of a constant of the mathematics; the target may have to round it."""
@@ -67,6 +68,9 @@ class Bounded(Rounding):
         indices = [x.value for x in operands[len(moved) :]]
 
         def move(*xs: np.ndarray) -> np.ndarray:
+            numbers = {_only_number(x) for x in xs}
+            if len(numbers) == 1 and None not in numbers:
+                return np.broadcast_to(xs[0].dtype.type(*numbers), value.shape)
             return primitive.value(parameters, *xs, *indices)
 
         error = move(*(x.error for x in moved))
@@ -75,3 +79,9 @@ class Bounded(Rounding):
         parts = [self.terms_of(x) for x in moved]
         columns = zip(*((t.count, t.size, t.carried, t.stored) for t in parts), strict=True)
         return Pair(value, error, Terms(*(move(*column) for column in columns)))
+
+
+def _only_number(x: np.ndarray) -> float | None:
+    """Return the number that an array repeats without room for more than one; None if there is room, or for NaN."""
+    number = float(x.flat[0]) if x.size and not any(x.strides) else np.nan
+    return None if np.isnan(number) else number

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from oracle.truth.rounding import Pair, Rounding, Terms
+from oracle.truth.rounding import Pair, Rounding, Terms, in_blocks
 from oracle.truth.values import scatter_places, split_axes
 
 Rule = Callable[..., np.ndarray]
@@ -208,16 +208,23 @@ def products_summed(n: Rounding, p: Any, a: Pair, b: Pair) -> Terms:
     """Take the products of a product of matrices as terms; each product is itself rounded once."""
     left, right, shape = split_axes(p, n.raised(a.value), n.raised(b.value))
     size = np.matmul(left, right)
-    count = np.matmul((left != 0).astype(np.float64), (right != 0).astype(np.float64))
-    carried = np.zeros_like(size)
+    count = np.broadcast_to(float(left.shape[-1]), size.shape)
+    carried = np.broadcast_to(0.0, size.shape)
     if a.error.any() or b.error.any():
         left_error, right_error, _ = split_axes(p, n.raised(a.error), n.raised(b.error))
         carried = np.matmul(left, right_error) + np.matmul(left_error, right + right_error)
-        count = np.full_like(size, left.shape[-1])
+    elif not (left.all() and right.all()):
+        count = np.matmul((left != 0).astype(np.float64), (right != 0).astype(np.float64))
     u, tiny = n.precision.unit_roundoff**n.norm, n.underflow(n.precision) ** n.norm
-    rounded = (size + carried) * u + count * tiny
-    carried = np.where(n.exact(size, a, b), carried, carried + rounded)
-    return Terms(count, size, carried, np.ones_like(count)).moved(lambda v: v.reshape(shape))
+    exact = n.exact(size, a, b)
+
+    def with_products(size: np.ndarray, count: np.ndarray, carried: np.ndarray) -> np.ndarray:
+        return carried + ((size + carried) * u + count * tiny)
+
+    rounded = in_blocks(with_products, size, count, carried)
+    carried = rounded if exact is False else np.where(exact, carried, rounded)
+    stored = np.broadcast_to(1.0, size.shape)
+    return Terms(count, size, carried, stored).moved(lambda v: v.reshape(shape))
 
 
 def scattered(n: Rounding, p: Any, x: Pair, indices: Pair, updates: Pair) -> Terms:
