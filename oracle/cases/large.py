@@ -13,7 +13,7 @@ MOST_ELEMENTS = 150_000  # of a case that is not large
 
 _TOKENS = (8, 512, 768)
 _IMAGE = (8, 64, 56, 56)
-_VIDEO = (2, 16, 8, 28, 28)
+_VIDEO = (32, 16, 4, 14, 14)
 _SOUND = (8, 64, 3136)
 _C = (64,)
 _BLOCK: Any = ((2, 64, 56, 56), (64, 64, 3, 3), (64, 64, 3, 3), *[_C] * 4, None, None, None, *[_C] * 4, None, None)
@@ -36,12 +36,12 @@ LARGE: dict[str, Edge] = {
     "conv2d": Edge((_IMAGE, (64, 64, 3, 3), _C), {"padding": 1}),
     "conv3d": Edge((_VIDEO, (16, 16, 3, 3, 3), (16,)), {"padding": 1}),
     "conv_transpose1d": Edge(((8, 64, 784), (64, 32, 4), (32,)), {"stride": 2, "padding": 1}),
-    "conv_transpose2d": Edge(((8, 64, 28, 28), (64, 32, 4, 4), (32,)), {"stride": 2, "padding": 1}),
-    "conv_transpose3d": Edge(((2, 64, 8, 14, 14), (64, 32, 2, 2, 2), (32,)), {"stride": 2}),
+    "conv_transpose2d": Edge(((32, 64, 14, 14), (64, 32, 4, 4), (32,)), {"stride": 2, "padding": 1}),
+    "conv_transpose3d": Edge(((32, 32, 4, 7, 7), (32, 16, 2, 2, 2), (16,)), {"stride": 2}),
     "affine": Edge(((32, 256, 6, 6), (9216, 512), (512,))),
     "linear": Edge((_TOKENS, (768, 768), (768,))),
     "affine_relu": Edge(((32, 256, 6, 6), (9216, 512), (512,))),
-    "conv_relu_pool": Edge(((4, 16, 56, 56), (32, 16, 3, 3), (32,)), {"padding": 1}),
+    "conv_relu_pool": Edge(((16, 16, 32, 32), (32, 16, 3, 3), (32,)), {"padding": 1}),
     "conv_bn_relu": Edge(((4, 32, 56, 56), (32, 32, 3, 3), None, *[(32,)] * 4), {"padding": 1}),
     "residual_block": Edge(_BLOCK),
     "bottleneck_block": Edge(_BOTTLENECK),

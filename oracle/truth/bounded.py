@@ -8,7 +8,7 @@ import numpy as np
 
 from oracle.truth.interpreter import Floating
 from oracle.truth.primitives import Kind, Primitive
-from oracle.truth.rounding import ROUNDINGS, Pair, Precision, Rounding, Terms, whole
+from oracle.truth.rounding import ROUNDINGS, Pair, Precision, Rounding, Terms, only_number, whole
 from oracle.truth.values import Uninterpretable
 
 
@@ -47,8 +47,7 @@ class Bounded(Rounding):
             return self.exactly(value)
         terms = None if primitive.terms is None else primitive.terms(self, parameters, *operands)
         if terms is not None:
-            error = self.sum_of(value, terms, *operands)
-            return Pair(value, self.within_range(value, error, operands), terms)
+            return Pair(value, self.sum_of(value, terms, *operands), terms)
         if primitive.error is None:
             raise Uninterpretable(f"the rounding analysis has no rule for the primitive {primitive.name!r}")
         error = primitive.error(self, parameters, value, *operands)
@@ -68,7 +67,7 @@ class Bounded(Rounding):
         indices = [x.value for x in operands[len(moved) :]]
 
         def move(*xs: np.ndarray) -> np.ndarray:
-            numbers = {_only_number(x) for x in xs}
+            numbers = {only_number(x) for x in xs}
             if len(numbers) == 1 and None not in numbers:
                 return np.broadcast_to(xs[0].dtype.type(*numbers), value.shape)
             return primitive.value(parameters, *xs, *indices)
@@ -79,9 +78,3 @@ class Bounded(Rounding):
         parts = [self.terms_of(x) for x in moved]
         columns = zip(*((t.count, t.size, t.carried, t.stored) for t in parts), strict=True)
         return Pair(value, error, Terms(*(move(*column) for column in columns)))
-
-
-def _only_number(x: np.ndarray) -> float | None:
-    """Return the number that an array repeats without room for more than one; None if there is room, or for NaN."""
-    number = float(x.flat[0]) if x.size and not any(x.strides) else np.nan
-    return None if np.isnan(number) else number

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from oracle.truth.rounding import Pair, Rounding, Terms, in_blocks
+from oracle.truth.rounding import Pair, Rounding, Terms, in_blocks, only_number
 from oracle.truth.values import scatter_places, split_axes
 
 Rule = Callable[..., np.ndarray]
@@ -237,5 +237,8 @@ def scattered(n: Rounding, p: Any, x: Pair, indices: Pair, updates: Pair) -> Ter
         return total
 
     a, b = n.terms_of(x), n.terms_of(updates)
-    stored = onto(a.stored, b.stored + (b.count > 0))
-    return Terms(onto(a.count, b.count), onto(a.size, b.size), onto(a.carried, b.carried), stored)
+    if only_number(b.stored) is None or only_number(b.count) is None:
+        additions = b.stored + (b.count > 0)
+    else:
+        additions = np.broadcast_to(b.stored.flat[0] + (b.count.flat[0] > 0), b.count.shape)
+    return Terms(onto(a.count, b.count), onto(a.size, b.size), onto(a.carried, b.carried), onto(a.stored, additions))

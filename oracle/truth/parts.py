@@ -7,8 +7,6 @@ they do to the gradient by a kernel, is added up. Its terms are those of all par
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from oracle.cases import Arrays, Case
@@ -19,7 +17,7 @@ from oracle.truth.interpreter import evaluate
 from oracle.truth.rounding import Pair, Terms
 from oracle.truth.values import Uninterpretable
 
-PARTS = 16
+PARTS = 32
 
 
 def evaluated(case: Case, arrays: Arrays, dy: np.ndarray, numbers: Bounded) -> dict[str, Pair]:
@@ -48,7 +46,9 @@ def _in_parts(
     step = -(-cut.length // PARTS)
     for start in range(0, cut.length, step):
         place = slice(start, start + step)
-        pieces = [x if x is None or axis is None else _part(x, axis, place) for x, axis in zip(given, axes, strict=True)]
+        pieces = [
+            x if x is None or axis is None else _part(x, axis, place) for x, axis in zip(given, axes, strict=True)
+        ]
         shapes = tuple(None if x is None else x.shape for x in pieces[:-1])
         part = derive(case.layer, shapes, case.configuration)
         pairs = [wholes[i] if i in wholes else numbers.exactly(x) for i, x in enumerate(pieces) if x is not None]
@@ -112,6 +112,5 @@ class _Summed:
     def pair(self, numbers: Bounded) -> Pair:
         """Return the sum with the error that a sum of all terms may have."""
         assert self.sum is not None
-        value, terms = self.sum.value, numbers.terms_of(self.sum)
-        error = numbers.sum_of(value, terms, self.sum)  # exact only if the sums of all parts are
-        return Pair(value, numbers.within_range(value, error, ()), terms)
+        terms = numbers.terms_of(self.sum)
+        return Pair(self.sum.value, numbers.sum_of(self.sum.value, terms, self.sum), terms)  # exact if all parts are

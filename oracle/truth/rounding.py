@@ -130,7 +130,8 @@ class Rounding:
 
     def raised(self, x: np.ndarray) -> np.ndarray:
         """Raise magnitudes or errors to the norm: such numbers combine by addition."""
-        return np.asarray(np.abs(x) ** self.norm, np.float64)
+        size = np.abs(x)
+        return np.asarray(size if self.norm == 1 else size**self.norm, np.float64)
 
     def together(self, *errors: np.ndarray | float) -> np.ndarray:
         """Combine errors of a result that have different sources."""
@@ -155,12 +156,12 @@ class Rounding:
     def sum_of(self, value: np.ndarray, terms: Terms, *operands: Pair) -> np.ndarray:
         """Return the error of a sum: what its terms carry, and n - 1 roundings of the sum of their magnitudes.
 
-        It is infinite if a part of the sum may overflow, in the order of some target.
+        It is infinite if a part of the sum may overflow, in the order of some target, or if the sum itself may.
         """
         exact = self._may_be_exact(operands)
 
         def error(value: np.ndarray, *columns: np.ndarray) -> np.ndarray:
-            return self._error_of_sum(value, Terms(*columns), exact)
+            return self._within_range(value, self._error_of_sum(value, Terms(*columns), exact), operands)
 
         return in_blocks(error, value, terms.count, terms.size, terms.carried, terms.stored)
 
@@ -206,6 +207,12 @@ class Rounding:
 def whole(x: np.ndarray) -> np.ndarray:
     """Decide which elements are whole numbers."""
     return x == np.floor(x)
+
+
+def only_number(x: np.ndarray) -> float | None:
+    """Return the number that an array repeats without memory for more than one; None if it has more memory, or for NaN."""
+    number = float(x.flat[0]) if x.size and not any(x.strides) else np.nan
+    return None if np.isnan(number) else number
 
 
 def in_blocks(compute: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
