@@ -42,7 +42,7 @@ LARGE: dict[str, Edge] = {
     "linear": Edge((_TOKENS, (768, 768), (768,))),
     "affine_relu": Edge(((32, 256, 6, 6), (9216, 512), (512,))),
     "conv_relu_pool": Edge(((16, 16, 32, 32), (32, 16, 3, 3), (32,)), {"padding": 1}),
-    "conv_bn_relu": Edge(((4, 32, 56, 56), (32, 32, 3, 3), None, *[(32,)] * 4), {"padding": 1}),
+    "conv_bn_relu": Edge(((8, 64, 28, 28), (256, 64, 1, 1), None, *[(256,)] * 4)),
     "residual_block": Edge(_BLOCK),
     "bottleneck_block": Edge(_BOTTLENECK),
     "batch_norm": Edge((_IMAGE, _C, _C, _C, _C)),
@@ -71,9 +71,10 @@ LARGE: dict[str, Edge] = {
 
 # The symbols whose first axis may be cut, because the layer computes each piece by itself; by default that of the samples.
 _CUT: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("conv_bn_relu", "residual_block", "bottleneck_block", "l2_penalty"), ()),
+    **dict.fromkeys(("residual_block", "bottleneck_block", "l2_penalty"), ()),
     **dict.fromkeys(("affine", "affine_relu"), ("M",)),
     "batch_norm": ("C",),
+    "conv_bn_relu": ("F",),
     "add": ("A", "B", "O"),
 }
 

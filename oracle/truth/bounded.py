@@ -8,7 +8,7 @@ import numpy as np
 
 from oracle.truth.interpreter import Floating
 from oracle.truth.primitives import Kind, Primitive
-from oracle.truth.rounding import ROUNDINGS, Pair, Precision, Rounding, Terms, only_number, whole
+from oracle.truth.rounding import BLOCK, ROUNDINGS, Pair, Precision, Rounding, Terms, in_blocks, only_number, whole
 from oracle.truth.values import Uninterpretable
 
 
@@ -48,16 +48,25 @@ class Bounded(Rounding):
         terms = None if primitive.terms is None else primitive.terms(self, parameters, *operands)
         if terms is not None:
             return Pair(value, self.sum_of(value, terms, *operands), terms)
-        if primitive.error is None:
+        rule = primitive.error
+        if rule is None:
             raise Uninterpretable(f"the rounding analysis has no rule for the primitive {primitive.name!r}")
-        error = primitive.error(self, parameters, value, *operands)
-        if primitive.kind is Kind.COMPARISON or primitive.kind is Kind.LOGIC:
-            return Pair(value, error)
-        if primitive.ulps:
-            error = self.together(error, self.library(value, primitive.ulps))
-        # The errors of the operands are themselves off: a target rounds what it has rounded before.
-        error = np.asarray(error, np.float64) * (1 + ROUNDINGS * self.precision.unit_roundoff)
-        return Pair(value, self.within_range(value, error, operands))
+
+        def error_of(value: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+            pairs = [Pair(x, e) for x, e in zip(columns[::2], columns[1::2], strict=True)] or operands
+            error = rule(self, parameters, value, *pairs)
+            if primitive.kind is Kind.COMPARISON or primitive.kind is Kind.LOGIC:
+                return error
+            if primitive.ulps:
+                error = self.together(error, self.library(value, primitive.ulps))
+            # The errors of the operands are themselves off: a target rounds what it has rounded before.
+            error = np.asarray(error, np.float64) * (1 + ROUNDINGS * self.precision.unit_roundoff)
+            return self.within_range(value, error, operands)
+
+        if value.size <= BLOCK or not all(x.value.shape in ((), value.shape) for x in operands):
+            return Pair(value, error_of(value))
+        columns = (np.broadcast_to(x, value.shape) for pair in operands for x in (pair.value, pair.error))
+        return Pair(value, in_blocks(error_of, value, *columns))
 
     def _rearranged(
         self, value: np.ndarray, primitive: Primitive, parameters: dict[str, Any], operands: tuple[Pair, ...]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from oracle.truth.rounding import Pair, Rounding, Terms, in_blocks, only_number
-from oracle.truth.values import scatter_places, split_axes
+from oracle.truth.values import added_at, scatter_places, split_axes
 
 Rule = Callable[..., np.ndarray]
 
@@ -199,7 +199,10 @@ def negated(n: Rounding, p: Any, x: Pair) -> Terms | None:
 
 def summed(n: Rounding, p: Any, x: Pair) -> Terms:
     """Take the terms of all elements that are summed."""
-    axes, t = tuple(p["axes"]), n.terms_of(x)
+    axes, t = tuple(p["axes"]), x.terms
+    if t is None:  # as if each element were one term, but without an array for each column
+        count, size = np.asarray((x.value != 0).sum(axis=axes, dtype=np.float64)), n.raised(x.value).sum(axis=axes)
+        return Terms(count, size, n.raised(x.error).sum(axis=axes), np.ones_like(count))
     stored = t.stored.max(axis=axes, initial=0.0) + 1
     return Terms(t.count.sum(axis=axes), t.size.sum(axis=axes), t.carried.sum(axis=axes), stored)
 
@@ -232,9 +235,7 @@ def scattered(n: Rounding, p: Any, x: Pair, indices: Pair, updates: Pair) -> Ter
     places = scatter_places(p, x.value, indices.value)
 
     def onto(into: np.ndarray, what: np.ndarray) -> np.ndarray:
-        total = np.array(into, np.float64)
-        np.add.at(total, places, what)
-        return total
+        return added_at(np.array(into, np.float64), places, what)
 
     a, b = n.terms_of(x), n.terms_of(updates)
     if only_number(b.stored) is None or only_number(b.count) is None:

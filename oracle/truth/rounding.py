@@ -220,12 +220,15 @@ def in_blocks(compute: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.nda
     shape = arrays[0].shape
     if arrays[0].size <= BLOCK:
         return np.asarray(compute(*arrays))
-    result = np.empty(shape)
     inner = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
     axis = next(axis for axis, size in enumerate(inner) if size <= BLOCK)
     rows = BLOCK // inner[axis]
+    result = None
     for outer in np.ndindex(shape[:axis]):
         for start in range(0, shape[axis], rows):
             place = (*outer, slice(start, start + rows))
-            result[place] = compute(*(x[place] for x in arrays))
+            block = compute(*(x[place] for x in arrays))
+            result = np.empty(shape, block.dtype) if result is None else result
+            result[place] = block
+    assert result is not None
     return result
