@@ -88,30 +88,23 @@ class _Summed:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.sum: Pair | None = None
+        self.columns: list[np.ndarray] = []  # the value, the error, and those of the terms
 
     def add(self, result: Pair, place: slice, numbers: Bounded) -> None:
         """Add the value and the terms of a part."""
         if result.terms is None and result.value.any():
             raise Uninterpretable(f"{self.name} is not a sum over the samples, so it cannot be computed in parts")
-        terms = numbers.terms_of(result)
-        if self.sum is None:
-            self.sum = Pair(result.value, result.error, terms)
+        t = numbers.terms_of(result)
+        columns = (result.value, result.error, t.count, t.size, t.carried, t.stored)
+        if not self.columns:
+            self.columns = [np.array(x) for x in columns]
             return
-        before, known = self.sum, numbers.terms_of(self.sum)
-        self.sum = Pair(
-            before.value + result.value,
-            before.error + result.error,
-            Terms(
-                known.count + terms.count,
-                known.size + terms.size,
-                known.carried + terms.carried,
-                np.maximum(known.stored, terms.stored),
-            ),
-        )
+        *sums, stored = zip(self.columns, columns, strict=True)
+        for total, x in sums:
+            total += x
+        np.maximum(*stored, out=stored[0])
 
     def pair(self, numbers: Bounded) -> Pair:
         """Return the sum with the error that a sum of all terms may have."""
-        assert self.sum is not None
-        terms = numbers.terms_of(self.sum)
-        return Pair(self.sum.value, numbers.sum_of(self.sum.value, terms, self.sum), terms)  # exact if all parts are
+        value, error, *columns = self.columns
+        return Pair(value, numbers.sum_of(value, Terms(*columns), Pair(value, error)))  # exact if all parts are
