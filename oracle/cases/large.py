@@ -93,7 +93,7 @@ class Cut(NamedTuple):
 
 
 def is_large(case: Case) -> bool:
-    """Whether a case has so many elements that memory is short."""
+    """Whether a case has so many elements that its memory matters."""
     return case.elements > MOST_ELEMENTS
 
 
