@@ -16,6 +16,7 @@ import numpy as np
 
 from oracle.cases import Arrays, Memory
 from oracle.cases.guarded import written_beyond
+from oracle.cases.large import is_large
 from oracle.targets.answer import (
     Accepted,
     Answer,
@@ -34,6 +35,7 @@ from oracle.targets.traces import last_lines
 
 LayerFunction = Callable[..., tuple[Any, Callable[[Any], Any]]]
 MOST_BYTES = 2**28
+MOST_DIRTIED = 2**22  # bytes of an array; the system gives larger ones memory that it has cleared
 
 
 class Asked(Protocol):
@@ -73,7 +75,8 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered], 
     The layer is called with other arrays first, and then with the question's arrays in the same memory: an answer that is
     remembered by shape, by address or from the first call shows. It is called with other arrays again before its value is
     read and before its pullback is called: one buffer for the values of all calls, or one place for what the pullback
-    needs, shows. A second call with no call in between says whether that was the cause.
+    needs, shows. A second call with no call in between says whether that was the cause. A large case is asked only for
+    its first and its second answer, because every further one takes as much memory.
     """
     case, dy = question.case, question.dy
     *memory, memory_of_dy = case.memory if expendable else case.unguarded.memory
@@ -114,12 +117,14 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered], 
     answer.written_beyond = tuple(written_beyond(x) for x in (*inputs, given))
     dirty_memory([*question.arrays, dy])
     second, second_pullback = call(laid_out(question.arrays))
-    read = _parts(second, tuple)
+    read = _shared(_parts(second, tuple), answer.value)
     dirty_memory([*question.arrays, dy])
-    answer.second = (
-        read,
-        None if answer.no_pullback else _parts(second_pullback(memory_of_dy.lay_out(dy)), (tuple, list)),
-    )
+    cotangents_again = None
+    if not answer.no_pullback:
+        cotangents_again = _shared(_parts(second_pullback(memory_of_dy.lay_out(dy)), (tuple, list)), answer.cotangents)
+    answer.second = read, cotangents_again
+    if is_large(case):
+        return answer
     if question.reshaped is not None:
         with suppress(Exception, SystemExit):  # only what this does to the other calls is judged
             call(laid_out(question.reshaped))
@@ -153,6 +158,23 @@ def _parts(answer: Any, several: Any) -> Parts:
     return tuple(_part(x) for x in answer) if isinstance(answer, several) else (_part(answer),)
 
 
+def _shared(parts: Parts, before: Parts | None) -> Parts:
+    """Take each array from an earlier answer if it is the same to the last bit: it is then held and sent only once."""
+    earlier = (*(before or ()), *[None] * len(parts))
+    return tuple(
+        b if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and _same_bits(a, b) else a
+        for a, b in zip(parts, earlier, strict=False)
+    )
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(_bytes(a), _bytes(b)))
+
+
+def _bytes(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+
+
 def _part(x: Any) -> Part:
     """Copy the numbers of an array, or of what can be converted to one, so that nothing that happens later changes them."""
     if x is None:
@@ -184,8 +206,8 @@ def _real(dtype: np.dtype) -> bool:
 
 def dirty_memory(like: Arrays) -> None:
     """Leave NaN in freed memory of the sizes that the target will ask for, so that reading unwritten memory shows."""
-    blocks = [np.full(x.shape, np.nan) for x in like if x is not None for _ in range(2)]
-    blocks += [np.full(x.shape, np.nan, np.float32) for x in like if x is not None for _ in range(2)]
+    shapes = [x.shape for x in like if x is not None and x.nbytes <= MOST_DIRTIED for _ in range(2)]
+    blocks = [np.full(shape, np.nan, dtype) for dtype in (np.float64, np.float32) for shape in shapes]
     del blocks
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from oracle.cases import Case, Values
+from oracle.cases.large import is_large
 from oracle.judge.apart import told_apart
 from oracle.slips import Answers, Circumstances, slips_at, slips_of
 from oracle.trial.plan import Equivalent, equivalent_slips
@@ -37,8 +38,11 @@ class Strength:
         return found
 
     def would_exclude(self, case: Case, outputs: Collection[str] | None = None, planned: bool = False) -> set[str]:
-        """Return the open slips that a case tells from the truth. This needs no answer of the target."""
-        if not planned and not self.open:
+        """Return the open slips that a case tells from the truth. This needs no answer of the target.
+
+        A large case is only judged. It takes far more memory to compute every slip of it, and smaller cases show the slips.
+        """
+        if is_large(case) or (not planned and not self.open):
             return set()
         at = Circumstances.of(case)
         judged = at.names if outputs is None else outputs

@@ -13,7 +13,7 @@ import numpy as np
 from oracle.cases import Arrays, Case, numpy_dtype
 from oracle.truth.autodiff import derive
 from oracle.truth.bounded import Bounded
-from oracle.truth.interpreter import evaluate
+from oracle.truth.parts import evaluated
 from oracle.truth.rounding import Precision
 
 
@@ -39,8 +39,7 @@ def usual_error(case: Case, arrays: Arrays, dy: np.ndarray) -> dict[str, np.ndar
     """Compute the usual error of each element of each output and gradient; it costs as much as the bounds do."""
     derivation = derive(case.layer, case.shapes, case.configuration)
     numbers = Usual(Precision.of(numpy_dtype(case.dtype)), integers_exact=not derivation.divides)
-    results = evaluate(derivation.jaxpr, [numbers.exactly(x) for x in (*arrays, dy) if x is not None], numbers)
-    return {name: x.error for name, x in zip(derivation.names, results, strict=True)}
+    return {name: x.error for name, x in evaluated(case, arrays, dy, numbers).items()}
 
 
 def grade(got: np.ndarray, truth: np.ndarray, usual: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from oracle.truth.interpreter import Floating
 from oracle.truth.primitives import Kind, Primitive
-from oracle.truth.rounding import ROUNDINGS, Pair, Precision, Rounding, Terms, whole
+from oracle.truth.rounding import BLOCK, ROUNDINGS, Pair, Precision, Rounding, Terms, in_blocks, only_number, whole
 from oracle.truth.values import Uninterpretable
 
 
@@ -25,7 +25,8 @@ class Bounded(Rounding):
         if value.dtype.kind != "f":
             return Pair(value, np.zeros(value.shape, bool if value.dtype == bool else np.float64))
         size = np.abs(value).astype(np.float64)
-        return Pair(value, np.where(size < self.underflow(self.precision.accumulator), size, 0.0))
+        flushed = np.where(size < self.underflow(self.precision.accumulator), size, 0.0)
+        return Pair(value, flushed if flushed.any() else np.broadcast_to(0.0, size.shape))
 
     def constant(self, value: np.ndarray) -> Pair:
         """Return the pair of a constant of the mathematics; the target may have to round it."""
@@ -46,18 +47,26 @@ class Bounded(Rounding):
             return self.exactly(value)
         terms = None if primitive.terms is None else primitive.terms(self, parameters, *operands)
         if terms is not None:
-            error = self.sum_of(value, terms, *operands)
-            return Pair(value, self.within_range(value, error, operands), terms)
-        if primitive.error is None:
+            return Pair(value, self.sum_of(value, terms, *operands), terms)
+        rule = primitive.error
+        if rule is None:
             raise Uninterpretable(f"the rounding analysis has no rule for the primitive {primitive.name!r}")
-        error = primitive.error(self, parameters, value, *operands)
-        if primitive.kind is Kind.COMPARISON or primitive.kind is Kind.LOGIC:
-            return Pair(value, error)
-        if primitive.ulps:
-            error = self.together(error, self.library(value, primitive.ulps))
-        # The errors of the operands are themselves off: a target rounds what it has rounded before.
-        error = np.asarray(error, np.float64) * (1 + ROUNDINGS * self.precision.unit_roundoff)
-        return Pair(value, self.within_range(value, error, operands))
+
+        def error_of(value: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+            pairs = [Pair(x, e) for x, e in zip(columns[::2], columns[1::2], strict=True)] or operands
+            error = rule(self, parameters, value, *pairs)
+            if primitive.kind is Kind.COMPARISON or primitive.kind is Kind.LOGIC:
+                return error
+            if primitive.ulps:
+                error = self.together(error, self.library(value, primitive.ulps))
+            # The errors of the operands are themselves off: a target rounds what it has rounded before.
+            error = np.asarray(error, np.float64) * (1 + ROUNDINGS * self.precision.unit_roundoff)
+            return self.within_range(value, error, operands)
+
+        if value.size <= BLOCK or not all(x.value.shape in ((), value.shape) for x in operands):
+            return Pair(value, error_of(value))
+        columns = (np.broadcast_to(x, value.shape) for pair in operands for x in (pair.value, pair.error))
+        return Pair(value, in_blocks(error_of, value, *columns))
 
     def _rearranged(
         self, value: np.ndarray, primitive: Primitive, parameters: dict[str, Any], operands: tuple[Pair, ...]
@@ -67,6 +76,9 @@ class Bounded(Rounding):
         indices = [x.value for x in operands[len(moved) :]]
 
         def move(*xs: np.ndarray) -> np.ndarray:
+            numbers = {only_number(x) for x in xs}
+            if len(numbers) == 1 and None not in numbers:
+                return np.broadcast_to(xs[0].dtype.type(*numbers), value.shape)
             return primitive.value(parameters, *xs, *indices)
 
         error = move(*(x.error for x in moved))

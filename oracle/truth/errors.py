@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from oracle.truth.rounding import Pair, Rounding, Terms
-from oracle.truth.values import scatter_places, split_axes
+from oracle.truth.rounding import Pair, Rounding, Terms, in_blocks, only_number
+from oracle.truth.values import added_at, scatter_places, split_axes
 
 Rule = Callable[..., np.ndarray]
 
@@ -199,7 +199,10 @@ def negated(n: Rounding, p: Any, x: Pair) -> Terms | None:
 
 def summed(n: Rounding, p: Any, x: Pair) -> Terms:
     """Take the terms of all elements that are summed."""
-    axes, t = tuple(p["axes"]), n.terms_of(x)
+    axes, t = tuple(p["axes"]), x.terms
+    if t is None:  # as if each element were one term, but without an array for each column
+        count, size = np.asarray((x.value != 0).sum(axis=axes, dtype=np.float64)), n.raised(x.value).sum(axis=axes)
+        return Terms(count, size, n.raised(x.error).sum(axis=axes), np.ones_like(count))
     stored = t.stored.max(axis=axes, initial=0.0) + 1
     return Terms(t.count.sum(axis=axes), t.size.sum(axis=axes), t.carried.sum(axis=axes), stored)
 
@@ -208,16 +211,23 @@ def products_summed(n: Rounding, p: Any, a: Pair, b: Pair) -> Terms:
     """Take the products of a product of matrices as terms; each product is itself rounded once."""
     left, right, shape = split_axes(p, n.raised(a.value), n.raised(b.value))
     size = np.matmul(left, right)
-    count = np.matmul((left != 0).astype(np.float64), (right != 0).astype(np.float64))
-    carried = np.zeros_like(size)
+    count = np.broadcast_to(float(left.shape[-1]), size.shape)
+    carried = np.broadcast_to(0.0, size.shape)
     if a.error.any() or b.error.any():
         left_error, right_error, _ = split_axes(p, n.raised(a.error), n.raised(b.error))
         carried = np.matmul(left, right_error) + np.matmul(left_error, right + right_error)
-        count = np.full_like(size, left.shape[-1])
+    elif not (left.all() and right.all()):
+        count = np.matmul((left != 0).astype(np.float64), (right != 0).astype(np.float64))
     u, tiny = n.precision.unit_roundoff**n.norm, n.underflow(n.precision) ** n.norm
-    rounded = (size + carried) * u + count * tiny
-    carried = np.where(n.exact(size, a, b), carried, carried + rounded)
-    return Terms(count, size, carried, np.ones_like(count)).moved(lambda v: v.reshape(shape))
+    exact = n.exact(size, a, b)
+
+    def with_products(size: np.ndarray, count: np.ndarray, carried: np.ndarray) -> np.ndarray:
+        return carried + ((size + carried) * u + count * tiny)
+
+    rounded = in_blocks(with_products, size, count, carried)
+    carried = rounded if exact is False else np.where(exact, carried, rounded)
+    stored = np.broadcast_to(1.0, size.shape)
+    return Terms(count, size, carried, stored).moved(lambda v: v.reshape(shape))
 
 
 def scattered(n: Rounding, p: Any, x: Pair, indices: Pair, updates: Pair) -> Terms:
@@ -225,10 +235,11 @@ def scattered(n: Rounding, p: Any, x: Pair, indices: Pair, updates: Pair) -> Ter
     places = scatter_places(p, x.value, indices.value)
 
     def onto(into: np.ndarray, what: np.ndarray) -> np.ndarray:
-        total = np.array(into, np.float64)
-        np.add.at(total, places, what)
-        return total
+        return added_at(np.array(into, np.float64), places, what)
 
     a, b = n.terms_of(x), n.terms_of(updates)
-    stored = onto(a.stored, b.stored + (b.count > 0))
-    return Terms(onto(a.count, b.count), onto(a.size, b.size), onto(a.carried, b.carried), stored)
+    if only_number(b.stored) is None or only_number(b.count) is None:
+        additions = b.stored + (b.count > 0)
+    else:
+        additions = np.broadcast_to(b.stored.flat[0] + (b.count.flat[0] > 0), b.count.shape)
+    return Terms(onto(a.count, b.count), onto(a.size, b.size), onto(a.carried, b.carried), onto(a.stored, additions))

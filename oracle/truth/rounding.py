@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import ml_dtypes
@@ -33,6 +34,7 @@ import numpy as np
 # An implementation may reach the same result by one rounding more: a multiplication by a rounded reciprocal instead of a
 # division, a scale folded in beforehand, a constant that is itself rounded.
 ROUNDINGS = 2
+BLOCK = 2**16  # elements
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,13 @@ class Pair:
     error: np.ndarray
     terms: Terms | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory the arrays take."""
+        t = self.terms
+        arrays = (self.value, self.error, *(() if t is None else (t.count, t.size, t.carried, t.stored)))
+        return sum(x.nbytes for x in arrays)
+
 
 class Rounding:
     """The cost of rounding for a target of a given precision, and a count of the undecided comparisons.
@@ -121,7 +130,8 @@ class Rounding:
 
     def raised(self, x: np.ndarray) -> np.ndarray:
         """Raise magnitudes or errors to the norm: such numbers combine by addition."""
-        return np.asarray(np.abs(x) ** self.norm, np.float64)
+        size = np.abs(x)
+        return np.asarray(size if self.norm == 1 else size**self.norm, np.float64)
 
     def together(self, *errors: np.ndarray | float) -> np.ndarray:
         """Combine errors of a result that have different sources."""
@@ -131,9 +141,10 @@ class Rounding:
 
     def exact(self, size: np.ndarray, *operands: Pair) -> Any:
         """Decide if sums and products are exact: of integers without error, the sum of |terms| within the precision."""
-        if not self.integers_exact or any(x.error.any() or not whole(x.value).all() for x in operands):
-            return False
-        return size <= 2.0**self.precision.bits
+        return self._may_be_exact(operands) and size <= 2.0**self.precision.bits
+
+    def _may_be_exact(self, operands: tuple[Pair, ...]) -> bool:
+        return self.integers_exact and not any(x.error.any() or not whole(x.value).all() for x in operands)
 
     def terms_of(self, x: Pair) -> Terms:
         """Return the terms of a sum; any other value is one term, and 0 is no term."""
@@ -145,15 +156,24 @@ class Rounding:
     def sum_of(self, value: np.ndarray, terms: Terms, *operands: Pair) -> np.ndarray:
         """Return the error of a sum: what its terms carry, and n - 1 roundings of the sum of their magnitudes.
 
-        It is infinite if a part of the sum may overflow, in the order of some target.
+        It is infinite if a part of the sum may overflow, in the order of some target, or if the sum itself may.
         """
+        exact = self._may_be_exact(operands)
+
+        def error(value: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+            return self._within_range(value, self._error_of_sum(value, Terms(*columns), exact), operands)
+
+        return in_blocks(error, value, terms.count, terms.size, terms.carried, terms.stored)
+
+    def _error_of_sum(self, value: np.ndarray, terms: Terms, exact: bool) -> np.ndarray:
         own = self.added_up(np.maximum(terms.count - 1, 0), terms.size + terms.carried, self.precision.accumulator)
         if self.precision.accumulator is not self.precision:
             stored = np.minimum(terms.stored, np.maximum(terms.count - 1, 0))
             own = own + self.added_up(np.maximum(stored - 1, 0), terms.size + terms.carried + own, self.precision)
             before = self.raised(value) + own + terms.carried
             own = own + self.added_up(np.minimum(stored, 1), before, self.precision)
-        error = (np.where(self.exact(terms.size, *operands), 0.0, own) + terms.carried) ** (1 / self.norm)
+        own = np.where(terms.size <= 2.0**self.precision.bits, 0.0, own) if exact else own
+        error = (own + terms.carried) ** (1 / self.norm)
         size = terms.size ** (1 / self.norm)
         overflows = np.isfinite(size) & (size + error > self.precision.accumulator.largest)
         overflows |= np.isinf(size) & np.isfinite(value)  # the terms of a finite sum are beyond float64
@@ -167,6 +187,9 @@ class Rounding:
 
     def within_range(self, value: np.ndarray, error: np.ndarray, operands: tuple[Pair, ...]) -> np.ndarray:
         """Return an infinite error if the dtype may overflow, and 0 if an infinity or NaN of the inputs goes through."""
+        return in_blocks(lambda v, e: self._within_range(v, e, operands), value, error)
+
+    def _within_range(self, value: np.ndarray, error: np.ndarray, operands: tuple[Pair, ...]) -> np.ndarray:
         finite = np.isfinite(value)
         if finite.all():
             error = np.where(np.isnan(error), np.inf, error)
@@ -184,3 +207,28 @@ class Rounding:
 def whole(x: np.ndarray) -> np.ndarray:
     """Decide which elements are whole numbers."""
     return x == np.floor(x)
+
+
+def only_number(x: np.ndarray) -> float | None:
+    """Return the number that an array repeats without memory for more than one; None if it has more memory, or for NaN."""
+    number = float(x.flat[0]) if x.size and not any(x.strides) else np.nan
+    return None if np.isnan(number) else number
+
+
+def in_blocks(compute: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
+    """Return ``compute(*arrays)``, which works elementwise, block by block: what it needs on the way stays small."""
+    shape = arrays[0].shape
+    if arrays[0].size <= BLOCK:
+        return np.asarray(compute(*arrays))
+    inner = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    axis = next(axis for axis, size in enumerate(inner) if size <= BLOCK)
+    rows = BLOCK // inner[axis]
+    result = None
+    for outer in np.ndindex(shape[:axis]):
+        for start in range(0, shape[axis], rows):
+            place = (*outer, slice(start, start + rows))
+            block = compute(*(x[place] for x in arrays))
+            result = np.empty(shape, block.dtype) if result is None else result
+            result[place] = block
+    assert result is not None
+    return result
