@@ -175,7 +175,7 @@ def _accurate(elements: Elements, ratio: np.ndarray) -> bool:
     depth = max(1.0, float(np.log2(elements.miss.size)))
     with np.errstate(over="ignore"):
         together = np.minimum(depth * bound, np.sqrt(u) * elements.scale.max())
-        together = np.where(error == 0, np.maximum(together, depth * u * elements.product), together)
+        together = np.where(error == 0, np.maximum(together, depth * u * elements.largest_product), together)
         near = np.isfinite(elements.miss) & (elements.miss <= np.maximum(np.sqrt(u) * elements.scale, together))
     return bool(np.all(near[ratio > 1]))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from oracle.cases import Arrays, Case, Values, numpy_dtype
 from oracle.layers import LAYERS
 from oracle.truth import Pair, Precision, Truth
+from oracle.truth.rounding import BLOCK
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,15 @@ class Elements:
     nan_kernel: bool = False  # NaN lies in another array than the first, and the layer has padding
     given: np.ndarray | None = None  # what went in: its size is the scale of an array that is 0 everywhere
     statistic: bool = False  # an output beside the first: a running mean or variance
-    product: float = 0.0  # the largest product of an element of one of the arrays, or dy, and an element of another
+    inputs: Sequence[np.ndarray | None] = ()  # all that went in, with dy if these are the elements of a gradient
+
+    def block(self, place: slice) -> Elements:
+        """Return some of the elements: a part of the first axis."""
+        nan = self.nan_input
+        truth = Pair(self.truth.value[place], self.truth.error[place])
+        return replace(
+            self, got=self.got[place], truth=truth, nan_input=nan[place] if isinstance(nan, np.ndarray) else nan
+        )
 
     @cached_property
     def miss(self) -> np.ndarray:
@@ -68,6 +78,13 @@ class Elements:
         if self.truth.terms is not None:
             scale = np.fmax(scale, self.truth.terms.size)
         return np.where(scale == 0, _usual(size) or _usual(self.given), scale)
+
+    @property
+    def largest_product(self) -> float:
+        """The largest product of numbers of two arrays that went in; 0 if only one array holds numbers."""
+        floats = [x for x in self.inputs if x is not None and x.dtype.kind not in "iub"]
+        largest = sorted(float(np.max(np.abs(x), where=np.isfinite(x), initial=0)) for x in floats)
+        return largest[-1] * largest[-2] if len(largest) > 1 else 0.0
 
 
 Mask = np.ndarray | np.bool_ | bool
@@ -180,7 +197,22 @@ class Comparison(NamedTuple):
 
 
 def compare(elements: Elements) -> Comparison:
-    """Compare each element in the way of its class; the error over bound of what is not judged is 0."""
+    """Compare each element in the way of its class; the error over bound of what is not judged is 0.
+
+    Many elements are compared a block at a time, so that what is computed on the way stays small.
+    """
+    shape = elements.truth.value.shape
+    if prod(shape) <= BLOCK or len(shape) < 2:
+        return _compare(elements)
+    compared = Comparison(np.empty(shape), np.empty(shape, bool))
+    rows = max(1, BLOCK * shape[0] // prod(shape))
+    for start in range(0, shape[0], rows):
+        place = slice(start, start + rows)
+        compared.ratio[place], compared.judged[place] = _compare(elements.block(place))
+    return compared
+
+
+def _compare(elements: Elements) -> Comparison:
     ratio = np.zeros(elements.truth.value.shape)
     judged, open_ = np.ones(ratio.shape, bool), np.ones(ratio.shape, bool)
     with np.errstate(all="ignore"):
@@ -214,7 +246,7 @@ def elements_of(
         nan_kernel=_nan_in_a_padded_kernel(case),
         given=dy if gradient else arrays[0],
         statistic=name in truth.outputs[1:],
-        product=_largest_product([*arrays, dy] if gradient else arrays),
+        inputs=(*arrays, dy) if gradient else arrays,
     )
 
 
@@ -223,14 +255,6 @@ def _usual(x: np.ndarray | None) -> float:
     size = np.zeros(0) if x is None else np.abs(np.asarray(x, np.float64))
     numbers = size[(size > 0) & np.isfinite(size)]
     return float(np.median(numbers)) if numbers.size else 0.0
-
-
-def _largest_product(arrays: Iterable[np.ndarray | None]) -> float:
-    """Return the largest product of numbers of two arrays; 0 if only one array holds numbers."""
-    numbers = [np.asarray(x, np.float64) for x in arrays if x is not None and x.dtype.kind not in "iub"]
-    sizes = [np.abs(x[np.isfinite(x)]) for x in numbers]
-    largest = sorted((float(size.max(initial=0.0)) for size in sizes), reverse=True)
-    return largest[0] * largest[1] if len(largest) > 1 else 0.0
 
 
 def _nan_in_a_padded_kernel(case: Case) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from oracle.cases import Arrays, Case, Values
+from oracle.cases.large import is_large
 from oracle.layers import LAYERS
 from oracle.layers.fit import Shapes, misfit
 from oracle.layers.signature import Array, Run
@@ -13,9 +14,9 @@ from oracle.layers.signature import Array, Run
 ANOTHER_SEED = 2**16
 
 
-def other_arrays(case: Case) -> Arrays:
-    """Draw valid arrays of the same shapes, with values of the same kind."""
-    return replace(case, seed=case.seed + ANOTHER_SEED).arrays()
+def other_arrays(case: Case) -> Arrays | None:
+    """Draw valid arrays of the same shapes, with values of the same kind; None if the case is large."""
+    return None if is_large(case) else replace(case, seed=case.seed + ANOTHER_SEED).arrays()
 
 
 def arrays_of_other_shapes(case: Case) -> Arrays | None:
@@ -23,7 +24,7 @@ def arrays_of_other_shapes(case: Case) -> Arrays | None:
 
     Only ordinary cases have them, because what compiles its code for each shape needs twice the time.
     """
-    if case.values is not Values.NORMAL or case.memory != case.contiguous.memory:
+    if is_large(case) or case.values is not Values.NORMAL or case.memory != case.contiguous.memory:
         return None
     layer = LAYERS[case.layer]
     shapes = _one_more(layer.signature.arrays, case.shapes)
