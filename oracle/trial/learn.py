@@ -9,7 +9,7 @@ from oracle.cases import Case, Values
 from oracle.layers import LAYERS
 from oracle.layers.fit import shapes_of
 from oracle.trial.lengths import sizes_of, valid
-from oracle.trial.offers import REFUSALS, Offers, features, without
+from oracle.trial.offers import REFUSALS, Offers, features
 
 MOST_ROUNDS = 6
 SIMPLEST = 2
@@ -94,9 +94,8 @@ def _ask_for(word: str, offers: Offers, cases: list[Case], takes: Takes) -> None
     for case in cases:
         if word not in features(case):
             continue
-        other = without(case, never - {word})
-        other = None if other is None else offers.lengths.fitted(other)
-        if other is None or word not in features(other) or other in refused:
+        other = _with_only(word, case, never, offers)
+        if other is None or other in refused:
             continue
         if takes(other):
             return
@@ -105,9 +104,18 @@ def _ask_for(word: str, offers: Offers, cases: list[Case], takes: Takes) -> None
             break
     for case in refused:
         left = features(case) - offers.taken
-        plain = without(case, never)
-        plain = None if plain is None else offers.lengths.fitted(plain)
+        plain = offers.without(case, never)
         if len(left) <= 2 and (plain is None or takes(plain)):
             offers.blame(left, lacks=True)
             return
     offers.blame({word}, lacks=False)
+
+
+def _with_only(word: str, case: Case, never: set[str], offers: Offers) -> Case | None:
+    """Return a case with no other feature that the target never took, or else with one more, if they only come together."""
+    others = sorted((features(case) & never) - {word})
+    for kept in ({word}, *({word, other} for other in others)):
+        found = offers.without(case, never - kept)
+        if found is not None and word in features(found):
+            return found
+    return None

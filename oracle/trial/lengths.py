@@ -10,7 +10,7 @@ from oracle.cases import Case
 from oracle.layers import LAYERS, Layer
 from oracle.layers.fit import Sizes, Symbol, fit, lengths_of, misfit, resized, shapes_of
 from oracle.layers.signature import Signature, names_in
-from oracle.truth import derive
+from oracle.truth import derive, drawn
 
 STEPS = (2, 4, 8, 16, 32, 64)
 FOOTHOLDS = (1, 4, 16, 64)
@@ -132,15 +132,17 @@ def _changed(case: Case, sizes: Sizes, lengths: Mapping[Symbol, int]) -> Case | 
 
 
 def valid(case: Case) -> bool:
-    """Whether the shapes fit the signature, and the mathematics takes the call."""
+    """Whether a case is a valid call: for its signature, its layer, and its mathematics, also when that is computed."""
     layer = LAYERS[case.layer]
-    if misfit(layer.signature.arrays, case.shapes, layer.options | case.configuration):
+    options = layer.options | case.configuration
+    if misfit(layer.signature.arrays, case.shapes, options):
         return False
     try:
-        derive(case.layer, case.shapes, case.configuration)
+        value = derive(case.layer, case.shapes, case.configuration).value_shape
+        fits = layer.where(dict(zip(layer.arrays, case.shapes, strict=True)) | options | {"y": value})
+        return fits and bool(drawn(case))
     except (ValueError, TypeError, ZeroDivisionError, IndexError):
         return False
-    return True
 
 
 def _may_be_chosen(layer: Layer, symbol: Symbol) -> bool:

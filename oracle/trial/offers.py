@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from oracle.trial.lengths import Lengths, sizes_of, valid
 PER_AXIS, AS_PAIRS = " per axis", " as pairs"
 LEFT_OUT = " left out"
 REFUSALS = 3
+FEW_ELEMENTS = 200  # in a larger case, longer sums would hide slips in their rounding
 
 
 def features(case: Case) -> frozenset[str]:
@@ -54,11 +55,12 @@ def _within(word: str, lacking: Collection[str]) -> bool:
     return word in lacking or _plain(word) in lacking
 
 
-def without(case: Case, lacking: Collection[str]) -> Case | None:
+def without(case: Case, lacking: Collection[str], instead: Mapping[str, Any]) -> Case | None:
     """Return a case without some features: the case itself if it has none of them, None if there is no such case.
 
-    Options go back to their defaults, or from a tuple to a number if they have no default. Optional arrays are left out or
-    added, and a run of any number of axes becomes longer or shorter.
+    Options go back to their defaults, or from a tuple to a number if they have no default. ``instead`` has other values for
+    those whose default is lacking. Optional arrays are left out or added, and a run of any number of axes becomes longer or
+    shorter.
     """
     lacked = {word for word in features(case) if _within(word, lacking)}
     if not lacked:
@@ -69,6 +71,9 @@ def without(case: Case, lacking: Collection[str]) -> Case | None:
         for name, value in case.configuration.items()
         if _option(name, value, layer.options[name]) not in lacked or layer.options[name] is ...
     }
+    for name, default in layer.options.items():
+        if _option(name, default, default) in lacked and name in instead:
+            configuration[name] = instead[name]
     given = [
         f"{name}{LEFT_OUT}" in lacked or (shape is not None and name not in lacked)
         for name, shape in zip(layer.arrays, case.shapes, strict=True)
@@ -81,14 +86,19 @@ def without(case: Case, lacking: Collection[str]) -> Case | None:
             continue
         if shapes is None:
             continue
-        other = replace(case, shapes=shapes, configuration=configuration, odd_array=None)
+        odd = case.odd_array if case.odd_array in _names(layer, given) else None
+        other = replace(case, shapes=shapes, configuration=configuration, odd_array=odd)
         if not any(_within(word, lacking) for word in features(other)) and valid(other):
             return other
     return None
 
 
+def _names(layer: Layer, given: Collection[bool]) -> list[str]:
+    return [name for name, there in zip(layer.arrays, given, strict=True) if there]
+
+
 def _shorter(value: Any) -> Any:
-    return value[0] if isinstance(value, tuple) else value
+    return max(value) if isinstance(value, tuple) else value
 
 
 def _other_axes(case: Case, lacking: Collection[str], sizes: Sizes) -> Iterator[Sizes]:
@@ -108,7 +118,8 @@ def _other_axes(case: Case, lacking: Collection[str], sizes: Sizes) -> Iterator[
     for count in sorted(counts, key=lambda count: (abs(count - len(size)), count)):
         if count >= 0 and _axes(layer, count + others) not in lacking:
             kept = sorted(sorted(range(len(size)), key=lambda i: -size[i])[:count])
-            yield sizes | {run: (2,) * (count - len(size)) + tuple(size[i] for i in kept)}
+            added = 1 if case.elements > FEW_ELEMENTS else 2
+            yield sizes | {run: (added,) * (count - len(size)) + tuple(size[i] for i in kept)}
 
 
 class Offers:
@@ -116,6 +127,7 @@ class Offers:
 
     def __init__(self, layer: str) -> None:
         self.taken: set[str] = set()
+        self.values: dict[str, Any] = {}  # of options that are not at their default, from the last case that was taken
         self.refused: list[frozenset[str]] = []
         self.lengths = Lengths(layer)
         self.asked: set[str] = set()  # the features that the target was asked for one by one
@@ -125,6 +137,7 @@ class Offers:
         """Remember whether a case was offered."""
         if offered:
             self.taken |= features(case)
+            self.values |= case.configuration
         else:
             self.refused.append(features(case))
 
@@ -145,7 +158,11 @@ class Offers:
 
     def adapted(self, case: Case) -> Case | None:
         """Return a case without what the target lacks: the case itself if it has nothing of that, None if there is none."""
-        other = without(case, self.lacking)
+        return self.without(case, self.lacking)
+
+    def without(self, case: Case, lacking: Collection[str]) -> Case | None:
+        """Return a case without some features, with lengths that the target takes."""
+        other = without(case, lacking, self.values)
         return None if other is None else self.lengths.fitted(other)
 
     def blame(self, words: Collection[str], lacks: bool) -> None:

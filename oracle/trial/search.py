@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from math import ceil
 from unittest import mock
 
@@ -29,6 +30,7 @@ from oracle.trial.strength import Strength
 MOST_TIMED_OUT = 3
 MOST_CRASHED = 25
 SPARE = 10
+OTHER_SEEDS = (1, 2, 3)
 FEW = 20  # cases; a target that offers so few is not proven
 BATCH = 1000  # Hypothesis remembers every example of a search
 
@@ -100,7 +102,7 @@ class Search:
         key = hash(case.key)
         if case in self.wrong:
             return self.wrong[case]
-        if (key, case.seed) in self.tried or self.left == 0 or self.stopped:
+        if self._was_asked(case) or self.left == 0 or self.stopped:
             return []
         if self.judged >= self.most_judged and not self.found:
             return []
@@ -193,20 +195,25 @@ class Search:
     def _takes(self, case: Case) -> bool:
         """Ask the target for a case, whatever it seems to lack. Returns whether it takes the case."""
         self.attempt(case, planned=True, in_doubt=True)
-        return (hash(case.key), case.seed) in self.tried and case not in self.not_offered
+        return self._was_asked(case) and case not in self.not_offered
+
+    def _was_asked(self, case: Case) -> bool:
+        return (hash(case.key), case.seed) in self.tried
 
     def _plan_again(self, planned: Iterable[Case], examples: int) -> None:
         """Exclude what is still open by other cases that the target may offer.
 
-        First come the planned cases without what the target lacks, then those of the pool.
+        First come the planned cases without what the target lacks, then those of the pool, then other numbers in long axes.
         """
         for case in planned if self.refused else ():
             other = self.offers.adapted(case)
-            if other is not None and not self._is_over(examples):
+            if other is not None and not self._was_asked(other) and not self._is_over(examples):
                 before = set(self.strength.open), set(self.strength.with_effect)
                 if self.strength.would_exclude(other, planned=True) and not self._takes(other):
                     self.strength.open, self.strength.with_effect = before
-        for case in pool(LAYERS[self.layer], self.dtype, self.sizes):
+        long = [case for case in planned if longest(case) > LONGEST_SMALL] if self.refused else []
+        others = [replace(case, seed=seed) for seed in OTHER_SEEDS for case in long]
+        for case in [*pool(LAYERS[self.layer], self.dtype, self.sizes), *others]:
             if not self.strength.open or self._is_over(examples):
                 return
             other = self.offers.adapted(case)
@@ -215,9 +222,9 @@ class Search:
 
     def _give_up(self) -> None:
         """Leave out the slips that only refused cases exclude: they do not apply to what the target offers."""
-        lacking = [case for case in [*self.refused, *self.not_asked] if not self._is_unexplained(case)]
-        for case in lacking:
-            self.strength.open -= self.strength.would_exclude(case)
+        for case in [*self.refused, *self.not_asked]:
+            if case not in self.not_offered or not self._is_unexplained(case):
+                self.strength.open -= self.strength.would_exclude(case)
 
     def _is_over(self, examples: int) -> bool:
         """Whether no further case is planned: enough were judged, or something was found."""
