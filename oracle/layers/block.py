@@ -283,8 +283,10 @@ def _block_edges(block: _Block) -> list[Edge]:
 
 
 def _block_fits(call: Mapping[str, Any]) -> bool:
-    """Whether the statistics fit, and what belongs to a projection is given only with its kernel."""
+    """Whether the statistics fit, x has the shape of y without a projection, and what belongs to one has its kernel."""
     projected = call["w_shortcut"] is not None
+    if not projected and call["x"] != call["y"]:
+        return False
     return statistics_fit(call) and all(projected or call[name] is None for name in call if name.endswith("_shortcut"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 
 from oracle.cases import Case, Values
 from oracle.layers import LAYERS
@@ -26,9 +27,11 @@ def learn(offers: Offers, not_taken: Iterable[Case], takes: Takes) -> None:
             break
     if not offers.taken:
         _find_any(cases, takes)
-    for word in sorted({word for case in cases for word in features(case)}):
-        if word not in offers.taken:
-            _ask_for(word, offers, cases, takes)
+    words = sorted({word for case in cases for word in features(case)})
+    for together in (False, True):
+        for word in words:
+            if word not in offers.taken and word not in offers.blamed:
+                _ask_for(word, offers, cases, takes, together)
 
 
 def _by_axes(cases: list[Case]) -> list[list[Case]]:
@@ -44,7 +47,7 @@ def _by_axes(cases: list[Case]) -> list[list[Case]]:
 def _learn_lengths(offers: Offers, cases: list[Case], takes: Takes) -> bool:
     """Learn which lengths a target takes, if it refuses the simplest calls. Returns whether anything new was learnt."""
     cases.sort(key=lambda case: (len(features(case) - offers.taken), case.elements))
-    for case in cases[:SIMPLEST]:
+    for case in islice((case for case in cases if not takes(case)), SIMPLEST):
         calls = [fitted for call in _simplest_calls(case) if (fitted := offers.lengths.fitted(call)) is not None]
         if not any(takes(call) for call in calls) and any(offers.lengths.learn(call, takes) for call in calls):
             return True
@@ -84,17 +87,15 @@ def _find_any(cases: list[Case], takes: Takes) -> None:
                 return
 
 
-def _ask_for(word: str, offers: Offers, cases: list[Case], takes: Takes) -> None:
-    """Ask for a feature, in cases that have no other one that the target never took.
+def _ask_for(word: str, offers: Offers, cases: list[Case], takes: Takes, together: bool) -> None:
+    """Ask for a feature in cases that have no other one that the target never took, or, ``together``, one more.
 
-    The target lacks the feature if it refuses them, and takes one of them without the feature.
+    The target lacks the features if it refuses such cases, and takes one of them without the features.
     """
     never = {other for case in cases for other in features(case)} - offers.taken
     refused: list[Case] = []
     for case in cases:
-        if word not in features(case):
-            continue
-        other = _with_only(word, case, never, offers)
+        other = _with_only(word, case, never, offers, together)
         if other is None or other in refused:
             continue
         if takes(other):
@@ -103,19 +104,20 @@ def _ask_for(word: str, offers: Offers, cases: list[Case], takes: Takes) -> None
         if len(refused) == REFUSALS:
             break
     for case in refused:
-        left = features(case) - offers.taken
         plain = offers.without(case, never)
-        if len(left) <= 2 and (plain is None or takes(plain)):
-            offers.blame(left, lacks=True)
+        if plain is None or takes(plain):
+            offers.blame(features(case) - offers.taken, lacks=True)
             return
     offers.blame({word}, lacks=False)
 
 
-def _with_only(word: str, case: Case, never: set[str], offers: Offers) -> Case | None:
-    """Return a case with no other feature that the target never took, or else with one more, if they only come together."""
-    others = sorted((features(case) & never) - {word})
-    for kept in ({word}, *({word, other} for other in others)):
+def _with_only(word: str, case: Case, never: set[str], offers: Offers, together: bool) -> Case | None:
+    """Return a case without the other features that the target never took, or with one of them: some only come in pairs."""
+    here = features(case)
+    if word not in here:
+        return None
+    for kept in ({word, other} for other in sorted((here & never) - offers.blamed - {word})) if together else ({word},):
         found = offers.without(case, never - kept)
-        if found is not None and word in features(found):
+        if found is not None and kept <= features(found):
             return found
     return None

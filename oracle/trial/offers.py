@@ -31,6 +31,13 @@ def features(case: Case) -> frozenset[str]:
     words.add(_axes(layer, len(given[0])))
     if any(0 in shape for shape in given):
         words.add("empty arrays")
+    runs = {
+        array.axes[0]: shape
+        for array, shape in zip(layer.signature.arrays, case.shapes, strict=True)
+        if len(array.axes) == 1 and isinstance(array.axes[0], Run)
+    }
+    if len(set(runs.values()) - {None}) > 1:
+        words.add("arrays of different shapes")
     return frozenset(words)
 
 
@@ -66,39 +73,41 @@ def without(case: Case, lacking: Collection[str], instead: Mapping[str, Any]) ->
     if not lacked:
         return case
     layer = LAYERS[case.layer]
-    configuration = {
-        name: value if _option(name, value, layer.options[name]) not in lacked else _shorter(value)
-        for name, value in case.configuration.items()
-        if _option(name, value, layer.options[name]) not in lacked or layer.options[name] is ...
-    }
-    for name, default in layer.options.items():
-        if _option(name, default, default) in lacked and name in instead:
-            configuration[name] = instead[name]
     given = [
         f"{name}{LEFT_OUT}" in lacked or (shape is not None and name not in lacked)
         for name, shape in zip(layer.arrays, case.shapes, strict=True)
     ]
-    options = layer.options | configuration
-    for sizes in _other_axes(case, lacking, sizes_of(case)):
-        try:
-            shapes = shapes_of(layer.signature.arrays, sizes, options, given)
-        except KeyError:  # a length that only an array names which is not given
-            continue
-        if shapes is None:
-            continue
-        odd = case.odd_array if case.odd_array in _names(layer, given) else None
-        other = replace(case, shapes=shapes, configuration=configuration, odd_array=odd)
-        if not any(_within(word, lacking) for word in features(other)) and valid(other):
-            return other
+    there = [name for name, is_given in zip(layer.arrays, given, strict=True) if is_given]
+    odd = case.odd_array if case.odd_array in there else None
+    for configuration in _configurations(case, lacked, instead):
+        for sizes in _other_axes(case, lacking, sizes_of(case)):
+            try:
+                shapes = shapes_of(layer.signature.arrays, sizes, layer.options | configuration, given)
+            except KeyError:  # a length that only an array names which is not given
+                continue
+            if shapes is not None:
+                other = replace(case, shapes=shapes, configuration=configuration, odd_array=odd)
+                if not any(_within(word, lacking) for word in features(other)) and valid(other):
+                    return other
     return None
 
 
-def _names(layer: Layer, given: Collection[bool]) -> list[str]:
-    return [name for name, there in zip(layer.arrays, given, strict=True) if there]
+def _configurations(case: Case, lacked: Collection[str], instead: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the configuration without what is lacked. Of a required tuple, the largest number is taken, or the smallest."""
+    options = LAYERS[case.layer].options
+    lacking = {name for name, value in case.configuration.items() if _option(name, value, options[name]) in lacked}
+    kept = {name: value for name, value in case.configuration.items() if name not in lacking}
+    for name, default in options.items():
+        if name in instead and _option(name, default, default) in lacked:
+            kept[name] = instead[name]
+    required = {name: _numbers(case.configuration[name]) for name in lacking if options[name] is ...}
+    yield kept | {name: max(numbers) for name, numbers in required.items()}
+    if required:
+        yield kept | {name: min(numbers) for name, numbers in required.items()}
 
 
-def _shorter(value: Any) -> Any:
-    return max(value) if isinstance(value, tuple) else value
+def _numbers(value: Any) -> list[Any]:
+    return [number for part in value for number in _numbers(part)] if isinstance(value, tuple) else [value]
 
 
 def _other_axes(case: Case, lacking: Collection[str], sizes: Sizes) -> Iterator[Sizes]:

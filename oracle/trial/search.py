@@ -23,6 +23,7 @@ from oracle.layers import LAYERS
 from oracle.results import Aspect
 from oracle.targets.ask import Asked
 from oracle.trial.learn import learn
+from oracle.trial.lengths import valid
 from oracle.trial.offers import REFUSALS, Offers
 from oracle.trial.plan import LONGEST_SMALL, has_plan, longest, planned_cases
 from oracle.trial.strength import Strength
@@ -30,7 +31,8 @@ from oracle.trial.strength import Strength
 MOST_TIMED_OUT = 3
 MOST_CRASHED = 25
 SPARE = 10
-OTHER_SEEDS = (1, 2, 3)
+OTHER_SEEDS = range(1, 6)
+CONFIGURATIONS = 2
 FEW = 20  # cases; a target that offers so few is not proven
 BATCH = 1000  # Hypothesis remembers every example of a search
 
@@ -205,9 +207,8 @@ class Search:
 
         First come the planned cases without what the target lacks, then those of the pool, then other numbers in long axes.
         """
-        for case in planned if self.refused else ():
-            other = self.offers.adapted(case)
-            if other is not None and not self._was_asked(other) and not self._is_over(examples):
+        for other in self._like_planned(planned) if self.refused else ():
+            if not self._was_asked(other) and not self._is_over(examples):
                 before = set(self.strength.open), set(self.strength.with_effect)
                 if self.strength.would_exclude(other, planned=True) and not self._takes(other):
                     self.strength.open, self.strength.with_effect = before
@@ -216,9 +217,22 @@ class Search:
         for case in [*pool(LAYERS[self.layer], self.dtype, self.sizes), *others]:
             if not self.strength.open or self._is_over(examples):
                 return
-            other = self.offers.adapted(case)
-            if other is not None and self.strength.would_exclude(other):
-                self.attempt(other)
+            adapted = self.offers.adapted(case)
+            if adapted is not None and self.strength.would_exclude(adapted):
+                self.attempt(adapted)
+
+    def _like_planned(self, planned: Iterable[Case]) -> Iterator[Case]:
+        """Yield the planned cases without what the target lacks; if it refuses one all the same, as it takes others."""
+        for case in planned:
+            adapted = self.offers.adapted(case)
+            if adapted is None:
+                continue
+            yield adapted
+            taken = list({str(right.configuration): right.configuration for right in self.right}.values())
+            for configuration in taken[:CONFIGURATIONS] if adapted in self.not_offered else ():
+                other = replace(adapted, configuration=configuration)
+                if valid(other):
+                    yield other
 
     def _give_up(self) -> None:
         """Leave out the slips that only refused cases exclude: they do not apply to what the target offers."""
