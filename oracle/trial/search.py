@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from math import ceil
 from unittest import mock
 
@@ -24,7 +25,7 @@ from oracle.results import Aspect
 from oracle.targets.ask import Asked
 from oracle.trial.learn import learn
 from oracle.trial.lengths import valid
-from oracle.trial.offers import REFUSALS, Offers
+from oracle.trial.offers import REFUSALS, Offers, features
 from oracle.trial.plan import LONGEST_SMALL, has_plan, longest, planned_cases
 from oracle.trial.strength import Strength
 
@@ -48,6 +49,7 @@ class Search:
         self.right: list[Case] = []
         self.wrong: dict[Case, list[Finding]] = {}
         self.refused: list[Case] = []  # in whole, or only the pullback
+        self.taken: set[Case] = set()
         self.not_offered: set[Case] = set()  # refused in whole
         self.not_asked: list[Case] = []  # the target seems to lack a feature, or has refused too much
         self.configurations: set[int] = set()
@@ -119,6 +121,7 @@ class Search:
         self.total.include(judgement)
         if judgement.offered:
             self.judged += 1
+            self.taken.add(case)
             self.pullbacks.add(case, not judgement.no_pullback)
         else:
             self.unsupported += 1
@@ -205,34 +208,40 @@ class Search:
     def _plan_again(self, planned: Iterable[Case], examples: int) -> None:
         """Exclude what is still open by other cases that the target may offer.
 
-        First come the planned cases without what the target lacks, then those of the pool, then other numbers in long axes.
+        First come the planned cases without what the target lacks, then those of the pool, then some more like them.
         """
-        for other in self._like_planned(planned) if self.refused else ():
-            if not self._was_asked(other) and not self._is_over(examples):
+        for case in planned if self.refused else ():
+            other = self.offers.adapted(case)
+            if other is None or self._is_over(examples):
+                continue
+            if other in self.not_offered:
+                self._ask_as_others(other)
+            elif not self._was_asked(other):
                 before = set(self.strength.open), set(self.strength.with_effect)
                 if self.strength.would_exclude(other, planned=True) and not self._takes(other):
                     self.strength.open, self.strength.with_effect = before
-        long = [case for case in planned if longest(case) > LONGEST_SMALL] if self.refused else []
-        others = [replace(case, seed=seed) for seed in OTHER_SEEDS for case in long]
-        for case in [*pool(LAYERS[self.layer], self.dtype, self.sizes), *others]:
+        for case in chain(pool(LAYERS[self.layer], self.dtype, self.sizes), self._others(planned)):
             if not self.strength.open or self._is_over(examples):
                 return
             adapted = self.offers.adapted(case)
             if adapted is not None and self.strength.would_exclude(adapted):
                 self.attempt(adapted)
 
-    def _like_planned(self, planned: Iterable[Case]) -> Iterator[Case]:
-        """Yield the planned cases without what the target lacks; if it refuses one all the same, as it takes others."""
-        for case in planned:
-            adapted = self.offers.adapted(case)
-            if adapted is None:
-                continue
-            yield adapted
-            taken = list({str(right.configuration): right.configuration for right in self.right}.values())
-            for configuration in taken[:CONFIGURATIONS] if adapted in self.not_offered else ():
-                other = replace(adapted, configuration=configuration)
-                if valid(other):
-                    yield other
+    def _ask_as_others(self, case: Case) -> None:
+        """Ask for the shapes of a case that is refused, although nothing is lacking, in configurations that are taken."""
+        taken = list({str(right.configuration): right.configuration for right in self.right}.values())
+        for configuration in taken[:CONFIGURATIONS]:
+            other = replace(case, configuration=configuration)
+            if valid(other):
+                self._takes(other)
+
+    def _others(self, planned: Iterable[Case]) -> Iterator[Case]:
+        """Yield less than the target refused as a combination, and more numbers in long axes."""
+        for case in [case for case in self.refused if case in self.not_offered and self._is_unexplained(case)]:
+            if self.strength.would_exclude(case):
+                yield from (less for word in sorted(features(case)) if (less := self.offers.without(case, {word})))
+        taken = [case for case in planned if longest(case) > LONGEST_SMALL and self.offers.adapted(case) in self.taken]
+        yield from (replace(case, seed=seed) for seed in OTHER_SEEDS for case in taken if self.refused)
 
     def _give_up(self) -> None:
         """Leave out the slips that only refused cases exclude: they do not apply to what the target offers."""
