@@ -8,7 +8,7 @@ from itertools import islice
 
 from oracle.cases import Case, Values
 from oracle.layers import LAYERS
-from oracle.layers.fit import shapes_of
+from oracle.layers.fit import Misfit, shapes_of
 from oracle.trial.lengths import sizes_of, valid
 from oracle.trial.offers import REFUSALS, Offers, features
 
@@ -63,8 +63,8 @@ def _simplest_calls(case: Case) -> list[Case]:
     for optional in (True, False):
         given = [optional or name not in layer.optional for name in layer.arrays]
         try:
-            shapes = shapes_of(layer.signature.arrays, sizes_of(case), options, given)
-        except KeyError:  # a length that only an array names which is not given
+            shapes = shapes_of(layer.signature.arrays, sizes_of(case, configuration), options, given)
+        except (KeyError, Misfit):  # a length that only an array names which is not given; not enough axes
             continue
         if shapes is not None:
             call = replace(case.contiguous, shapes=shapes, configuration=configuration, values=Values.NORMAL)

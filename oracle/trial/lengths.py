@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 from oracle.cases import Case
 from oracle.layers import LAYERS, Layer
@@ -112,10 +113,14 @@ def _words(symbol: Symbol) -> str:
     return f"the last axis of {symbol.name}" if symbol.place == -1 else f"axis {symbol.place} of {symbol.name}"
 
 
-def sizes_of(case: Case) -> Sizes:
-    """Return the size of each symbol of the signature in a case."""
+def sizes_of(case: Case, configuration: Mapping[str, Any] | None = None) -> Sizes:
+    """Return the size of each symbol of the signature in a case, or with another configuration for the same first array."""
     layer = LAYERS[case.layer]
-    return fit(layer.signature.arrays, case.shapes, layer.options | case.configuration).sizes
+    arrays = layer.signature.arrays
+    sizes = fit(arrays, case.shapes, layer.options | case.configuration).sizes
+    if configuration is not None:  # an option may say how the axes of the first array are shared among the symbols
+        sizes |= fit(arrays[:1], case.shapes[:1], {**layer.options, **configuration}).sizes
+    return sizes
 
 
 def _changed(case: Case, sizes: Sizes, lengths: Mapping[Symbol, int]) -> Case | None:

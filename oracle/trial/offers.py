@@ -9,7 +9,7 @@ from typing import Any
 
 from oracle.cases import Case
 from oracle.layers import LAYERS, Layer
-from oracle.layers.fit import Sizes, shapes_of
+from oracle.layers.fit import Misfit, Sizes, shapes_of
 from oracle.layers.signature import Run
 from oracle.trial.lengths import Lengths, sizes_of, valid
 
@@ -80,7 +80,11 @@ def without(case: Case, lacking: Collection[str], instead: Mapping[str, Any]) ->
     there = [name for name, is_given in zip(layer.arrays, given, strict=True) if is_given]
     odd = case.odd_array if case.odd_array in there else None
     for configuration in _configurations(case, lacked, instead):
-        for sizes in _other_axes(case, lacking, sizes_of(case)):
+        try:
+            sizes_now = sizes_of(case, configuration)
+        except Misfit:  # the first array has not the axes that this configuration needs
+            continue
+        for sizes in _other_axes(case, lacking, sizes_now):
             try:
                 shapes = shapes_of(layer.signature.arrays, sizes, layer.options | configuration, given)
             except KeyError:  # a length that only an array names which is not given

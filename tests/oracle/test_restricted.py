@@ -68,7 +68,10 @@ RESTRICTED = {
     "linear, 2-d, multiples of 16": Restricted(
         "linear",
         (axes(2), no("b"), lengths(multiple_of(16))),
-        (),
+        (
+            *("b", "empty arrays", *_other_axes("x", 1, 3, 4)),
+            *(f"lengths of {axis} other than multiples of 16" for axis in ("the last axis of A", "D")),
+        ),
     ),
     "batch_norm of a student": Restricted(
         "batch_norm",
@@ -240,8 +243,3 @@ def test_a_refusal_for_the_size_is_not_blamed_on_an_option():
     search = searched(target, F.leaky_relu.vjp)
     assert (search.found, search.judged) == ({}, 100)
     assert search.lacks == ["calls with some other lengths or combinations"]
-
-
-def test_a_target_that_refuses_the_default_of_an_option_is_judged_with_another_value():
-    target = Restricted("batch_norm", (only("training", False),), ("training=True",))
-    proven(target)
