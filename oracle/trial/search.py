@@ -241,7 +241,7 @@ class Search:
             if self.strength.would_exclude(case):
                 yield from (less for word in sorted(features(case)) if (less := self.offers.without(case, {word})))
         taken = [case for case in planned if longest(case) > LONGEST_SMALL and self.offers.adapted(case) in self.taken]
-        yield from (replace(case, seed=seed) for seed in OTHER_SEEDS for case in taken if self.refused)
+        yield from (replace(case, seed=seed) for seed in OTHER_SEEDS for case in taken if self.not_offered)
 
     def _give_up(self) -> None:
         """Leave out the slips that only refused cases exclude: they do not apply to what the target offers."""
