@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from oracle.layers.activation import relu
 from oracle.layers.conv import CONVOLUTION, PADDING_WORDS, convolution, convolution_refusals
 from oracle.layers.draws import BATCH, maybe, option, size
 from oracle.layers.linear import affine
-from oracle.layers.norm import BATCH_NORM, BATCH_NORM_CHOICES, batch_norm
+from oracle.layers.norm import BATCH_NORM, BATCH_NORM_CHOICES, batch_norm, statistics_fit
 from oracle.layers.places import at_least_one, per_axis
 from oracle.layers.spec import Configuration, Draw, Edge, Layer, Range, Refusal, Shapes, register
 
@@ -282,6 +282,14 @@ def _block_edges(block: _Block) -> list[Edge]:
     ]
 
 
+def _block_fits(call: Mapping[str, Any]) -> bool:
+    """Whether the statistics fit, x has the shape of y without a projection, and what belongs to one has its kernel."""
+    projected = call["w_shortcut"] is not None
+    if not projected and call["x"] != call["y"]:
+        return False
+    return statistics_fit(call) and all(projected or call[name] is None for name in call if name.endswith("_shortcut"))
+
+
 def _block_refusals(block: _Block) -> list[Refusal]:
     """Return calls that need a projection and have none; the sum with x would be broadcast."""
 
@@ -378,6 +386,7 @@ register(
         choices=PADDING_WORDS | BATCH_NORM_CHOICES,
         ranges=CONVOLUTION | BATCH_NORM,
         no_gradient=("running_mean", "running_var"),
+        where=statistics_fit,
         nan_may_spread=True,
         documents=("000: 4.9, 5.3",),
     )
@@ -394,6 +403,7 @@ for _block in _BLOCKS:
             choices=BATCH_NORM_CHOICES,
             ranges=BATCH_NORM | {"stride": Range(1, whole=True, axes="S")},
             no_gradient=_block.running,
+            where=_block_fits,
             nan_may_spread=True,
             documents=_block.documents,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -58,6 +59,13 @@ def transposed_convolution(
         output.append(at_least_one(m))
         axes.append(transposed_axis(n, k, s, d, before, m))
     return _contract(x, w, b, combine(axes, sizes), groups, output, transposed=True)
+
+
+def _output_padding_fits(call: Mapping[str, Any]) -> bool:
+    """Whether the padding of the output is smaller than the stride or the dilation along each axis."""
+    rank = len(call["x"]) - 2
+    options = (per_axis(call[name], rank) for name in ("output_padding", "stride", "dilation"))
+    return all(extra < max(s, d) for extra, s, d in zip(*options, strict=True))
 
 
 def _geometry(draw: Draw, rank: int) -> tuple[Configuration, int, int, int, list[int], list[int], list[int]]:
@@ -272,6 +280,7 @@ for _rank in (1, 2, 3):
             _transpose_refusals(_rank),
             choices=PADDING_WORDS,
             ranges=CONVOLUTION | {"output_padding": Range(0, whole=True, axes="S")},
+            where=_output_padding_fits,
             nan_may_spread=True,
         )
     )

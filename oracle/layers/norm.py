@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -34,6 +35,15 @@ def _affine(x: Any, gamma: Any, beta: Any, axes: tuple[int, ...]) -> Any:
     if gamma is not None:
         x = lax.mul(x, lax.broadcast_in_dim(gamma, x.shape, axes))
     return x if beta is None else lax.add(x, lax.broadcast_in_dim(beta, x.shape, axes))
+
+
+def statistics_fit(call: Mapping[str, Any]) -> bool:
+    """Whether running statistics are given in pairs, and training has more than one value per channel."""
+    pairs = [(name, name.replace("mean", "var")) for name in call if name.startswith("running_mean")]
+    n, _, *sizes = call["y"]
+    return all((call[mean] is None) == (call[var] is None) for mean, var in pairs) and not (
+        call["training"] and n * prod(sizes) == 1
+    )
 
 
 def batch_norm(
@@ -193,6 +203,7 @@ register(
             ),
         ],
         no_gradient=("running_mean", "running_var"),
+        where=statistics_fit,
         documents=("000: 2.7, 4.9", "004: 6"),
     )
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -41,6 +42,14 @@ def pad(x: Any, *, padding, mode="constant") -> Any:
         axes.append((places, (places >= 0) & (places < n)))
     gathered = gather(x, combine(axes, sizes)[:, 0], 0.0)
     return lax.reshape(gathered, (*x.shape[:2], *output))
+
+
+def _padding_fits(call: Mapping[str, Any]) -> bool:
+    """Whether no reflected or periodic padding reaches past the other end of x."""
+    shorter = {"reflect": 1, "circular": 0}.get(call["mode"])
+    sizes = call["x"][2:]
+    padding = edges(call["padding"], sizes, (1,) * len(sizes))
+    return shorter is None or all(max(ends) <= n - shorter for n, ends in zip(sizes, padding, strict=True))
 
 
 def _continued(place: int, n: int, mode: str) -> int:
@@ -152,6 +161,7 @@ register(
         ],
         choices={"mode": ("constant", "reflect", "replicate", "circular")},
         ranges={"padding": Range(whole=True, axes="S", pairs=True)},  # PyTorch crops if it is negative
+        where=_padding_fits,
         documents=("000: 4.3", "004: 2.1"),
     )
 )

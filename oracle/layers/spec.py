@@ -30,6 +30,10 @@ __all__ = [
 Draw = Callable[[Any], Any]
 
 
+def _always(call: Mapping[str, Any]) -> bool:
+    return True
+
+
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A layer of the contract.
@@ -43,6 +47,8 @@ class Layer:
     - ``more_refusals`` are the calls to be refused that do not follow from the shapes, the choices and the ranges.
     - ``nan_may_spread``: an implementation may multiply zeros (of padding, of other groups) with the elements of an input,
       so NaN or infinity in the input may show up at other places of the output.
+    - ``where(call)`` is false for a call that fits the signature and the mathematics, but that must be refused. The call
+      has the shapes of the arrays (None if one is left out) and of the value, and the options, under their names.
     - ``ties(configuration, shapes)`` returns the windows over which the layer takes its maxima.
     """
 
@@ -55,6 +61,7 @@ class Layer:
     no_gradient: tuple[str, ...] = ()
     nan_may_spread: bool = False
     ties: Callable[[Configuration, Shapes], Any] | None = None
+    where: Callable[[Mapping[str, Any]], bool] = _always
     documents: tuple[str, ...] = ()
     choices: Choices = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)

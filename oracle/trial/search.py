@@ -7,6 +7,8 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
 from math import ceil
 from unittest import mock
 
@@ -21,14 +23,17 @@ from oracle.judge import Fault, Finding, Judgement, aspect_of, judge
 from oracle.layers import LAYERS
 from oracle.results import Aspect
 from oracle.targets.ask import Asked
-from oracle.trial.offers import Offers, without
+from oracle.trial.learn import learn
+from oracle.trial.lengths import valid
+from oracle.trial.offers import REFUSALS, Offers, features
 from oracle.trial.plan import LONGEST_SMALL, has_plan, longest, planned_cases
 from oracle.trial.strength import Strength
 
 MOST_TIMED_OUT = 3
 MOST_CRASHED = 25
 SPARE = 10
-IN_DOUBT = 20
+OTHER_SEEDS = range(1, 6)
+CONFIGURATIONS = 2
 FEW = 20  # cases; a target that offers so few is not proven
 BATCH = 1000  # Hypothesis remembers every example of a search
 
@@ -39,11 +44,13 @@ class Search:
     def __init__(self, asked: Asked, layer: str, dtype: str, sizes: str = "tiles") -> None:
         self.asked, self.layer, self.dtype, self.sizes = asked, layer, dtype, sizes
         self.total = Judgement()
-        self.strength, self.offers, self.pullbacks = Strength(layer, dtype), Offers(), Offers()
+        self.strength, self.offers, self.pullbacks = Strength(layer, dtype), Offers(layer), Offers(layer)
         self.tried: set[tuple[int, int]] = set()
         self.right: list[Case] = []
         self.wrong: dict[Case, list[Finding]] = {}
         self.refused: list[Case] = []  # in whole, or only the pullback
+        self.taken: set[Case] = set()
+        self.not_offered: set[Case] = set()  # refused in whole
         self.not_asked: list[Case] = []  # the target seems to lack a feature, or has refused too much
         self.configurations: set[int] = set()
         self.judged = self.unsupported = self.crashed = self.timed_out = 0
@@ -62,9 +69,16 @@ class Search:
     @property
     def lacks(self) -> list[str]:
         """What the target does not offer, in words."""
+        lacks = self.offers.lacks
+        if self.judged and sum(map(self._is_unexplained, self.not_offered)) >= REFUSALS:
+            lacks = [*lacks, "calls with some other lengths or combinations"]
         if self.pullbacks.refused and not self.pullbacks.taken:
-            return [*self.offers.lacks, "the pullback"]
-        return [*self.offers.lacks, *(f"the pullback with {word}" for word in self.pullbacks.lacks)]
+            return [*lacks, "the pullback"]
+        return [*lacks, *(f"the pullback with {word}" for word in self.pullbacks.lacks)]
+
+    def _is_unexplained(self, case: Case) -> bool:
+        """Whether a case was refused for a reason that is not known."""
+        return self.offers.adapted(case) is case
 
     @property
     def doubts(self) -> list[str]:
@@ -92,7 +106,7 @@ class Search:
         key = hash(case.key)
         if case in self.wrong:
             return self.wrong[case]
-        if (key, case.seed) in self.tried or self.left == 0 or self.stopped:
+        if self._was_asked(case) or self.left == 0 or self.stopped:
             return []
         if self.judged >= self.most_judged and not self.found:
             return []
@@ -107,9 +121,11 @@ class Search:
         self.total.include(judgement)
         if judgement.offered:
             self.judged += 1
+            self.taken.add(case)
             self.pullbacks.add(case, not judgement.no_pullback)
         else:
             self.unsupported += 1
+            self.not_offered.add(case)
         if judgement.judged and not any(aspect == "mathematics" for _, aspect in self.found):
             self.strength.judged(case, judgement.judged, planned)
         if judgement.no_pullback or not judgement.offered:
@@ -148,7 +164,11 @@ class Search:
                 self.attempt(case, planned=True)
             if until_found and self.found:
                 return
-        self._plan_again(examples)
+        if self.refused and not self.found:
+            learn(self.offers, [*self.refused, *self.not_asked], self._takes)
+        self._plan_again(planned, examples)
+        complete = not self._is_over(examples)
+        self.most_refused = self.unsupported + examples
         phases = (Phase.generate,) if until_found else (Phase.generate, Phase.shrink)
         for batch in range(ceil(examples / BATCH) + 5):
             left, before = examples - self.judged, self.judged
@@ -158,6 +178,8 @@ class Search:
             self._draw(count, f"{seed} {self.layer} {self.dtype} {batch or ''}".rstrip(), phases, remembered)
             if self.judged == before:
                 break
+        if complete:
+            self._give_up()
         # A fault of long axes is not drawn; these are shortened when it is explained.
         short = [key for key, (case, _) in self.found.items() if longest(case) <= LONGEST_SMALL]
         for key in [key for key in short if self.found[key][0] in planned and not until_found]:
@@ -175,41 +197,57 @@ class Search:
                 others.append(case)
         yield from others
 
-    def _plan_again(self, examples: int) -> None:
+    def _takes(self, case: Case) -> bool:
+        """Ask the target for a case, whatever it seems to lack. Returns whether it takes the case."""
+        self.attempt(case, planned=True, in_doubt=True)
+        return self._was_asked(case) and case not in self.not_offered
+
+    def _was_asked(self, case: Case) -> bool:
+        return (hash(case.key), case.seed) in self.tried
+
+    def _plan_again(self, planned: Iterable[Case], examples: int) -> None:
         """Exclude what is still open by other cases that the target may offer.
 
-        First come the planned cases without what the target lacks, then the pool, then a few cases that were not asked. A
-        slip that only refused cases exclude does not apply to what the target offers.
+        First come the planned cases without what the target lacks, then those of the pool, then some more like them.
         """
-        lacking = set(self.offers.lacks)
-        for case in [*self.refused, *self.not_asked] if lacking else []:
-            other = without(case, lacking)
-            if other is not None and not self._is_over(examples) and self.strength.would_exclude(other, planned=True):
-                self.attempt(other, planned=True)
-        if self.strength.open:
-            self._exclude(pool(LAYERS[self.layer], self.dtype, self.sizes), examples)
-            cheapest_first = sorted(self.not_asked, key=lambda case: case.elements)
-            self._exclude(cheapest_first, examples, most=IN_DOUBT)
-        if not self._is_over(examples):
-            for case in self.refused:
-                self.strength.open -= self.strength.would_exclude(case)
-
-    def _exclude(self, cases: list[Case], examples: int, most: int | None = None) -> None:
-        """Attempt cases that exclude an open slip.
-
-        With ``most``, these are cases that the target seems to lack: so many are asked, and for each slip one is enough.
-        """
-        left, attempts = set(self.strength.open), 0
-        for case in cases:
-            if not left or self._is_over(examples) or attempts == most:
-                return
-            if most is None and not self.offers.may_offer(case):
+        for case in planned if self.refused else ():
+            other = self.offers.adapted(case)
+            if other is None or self._is_over(examples):
                 continue
-            found = self.strength.would_exclude(case) & left
-            if found:
-                self.attempt(case, in_doubt=most is not None)
-                left -= found if most is not None else found - self.strength.open
-                attempts += 1
+            if other in self.not_offered:
+                self._ask_as_others(other)
+            elif not self._was_asked(other):
+                before = set(self.strength.open), set(self.strength.with_effect)
+                if self.strength.would_exclude(other, planned=True) and not self._takes(other):
+                    self.strength.open, self.strength.with_effect = before
+        for case in chain(pool(LAYERS[self.layer], self.dtype, self.sizes), self._others(planned)):
+            if not self.strength.open or self._is_over(examples):
+                return
+            adapted = self.offers.adapted(case)
+            if adapted is not None and self.strength.would_exclude(adapted):
+                self.attempt(adapted)
+
+    def _ask_as_others(self, case: Case) -> None:
+        """Ask for the shapes of a case that is refused, although nothing is lacking, in configurations that are taken."""
+        taken = list({str(right.configuration): right.configuration for right in self.right}.values())
+        for configuration in taken[:CONFIGURATIONS]:
+            other = replace(case, configuration=configuration)
+            if valid(other):
+                self._takes(other)
+
+    def _others(self, planned: Iterable[Case]) -> Iterator[Case]:
+        """Yield less than the target refused as a combination, and more numbers in long axes."""
+        for case in [case for case in self.refused if case in self.not_offered and self._is_unexplained(case)]:
+            if self.strength.would_exclude(case):
+                yield from (less for word in sorted(features(case)) if (less := self.offers.without(case, {word})))
+        taken = [case for case in planned if longest(case) > LONGEST_SMALL and self.offers.adapted(case) in self.taken]
+        yield from (replace(case, seed=seed) for seed in OTHER_SEEDS for case in taken if self.not_offered)
+
+    def _give_up(self) -> None:
+        """Leave out the slips that only refused cases exclude: they do not apply to what the target offers."""
+        for case in [*self.refused, *self.not_asked]:
+            if case not in self.not_offered or not self._is_unexplained(case):
+                self.strength.open -= self.strength.would_exclude(case)
 
     def _is_over(self, examples: int) -> bool:
         """Whether no further case is planned: enough were judged, or something was found."""
@@ -240,8 +278,10 @@ class Search:
         @hypothesis.seed(zlib.crc32(seeded.encode()))  # below settings it would take the database away
         @given(cases(LAYERS[self.layer], self.dtype))
         def conforms(case: Case) -> None:
-            if not self.offers.may_offer(case):
+            adapted = self.offers.adapted(case)
+            if adapted is None:
                 hypothesis.reject()
+            case = adapted
             findings = self.attempt(case)
             for other in () if self.found else again(case):  # what fails is shrunk by itself
                 findings = findings or self.attempt(other)
