@@ -14,7 +14,9 @@ BLOCKED: dict[str, tuple[Edge, ...]] = {
     "conv1d": (Edge(((2, 64, 190), (1, 64, 66), (1,))),),
     "conv2d": (
         Edge(((4, 52, 16, 16), (1, 52, 8, 8), (1,))),  # blocks of samples
+        Edge(((8, 16, 8, 64), (1, 16, 8, 32), (1,))),  # blocks of samples whose output has one row
         Edge(((1, 128, 24, 16), (1, 128, 8, 8), None)),  # blocks of the rows of one sample
+        Edge(((1, 125, 9, 64), (1, 125, 8, 32), None)),  # one row is more than a block
     ),
     "conv3d": (Edge(((4, 33, 8, 8, 8), (1, 33, 4, 4, 4), (1,))),),
     "conv_transpose1d": (Edge(((2, 1, 125), (1, 64, 66), (64,))),),

@@ -62,8 +62,9 @@ def diagnose(
     """Find the slips behind a fault; None if no known slip reproduces it.
 
     A slip is named if it reproduces what the target returned in at least three cases with at least eight elements of
-    different truth together, and if it would not have shown in a case that the target has right. What is only derived from
-    the jaxpr is named if the catalogue knows nothing that fits.
+    different truth together, and if it contradicts nothing that the target has right: another output of these cases, or
+    any output of a case without findings. What is only derived from the jaxpr is named if the catalogue knows nothing that
+    fits.
     """
     if fault.check not in ("value", "gradient", "subgradient"):
         return None
@@ -73,8 +74,8 @@ def diagnose(
     with np.errstate(all="ignore"):  # what a slip computes may overflow
         derived = {slip.sentence for slip in mutations_of(evidence[0].at)}
         fitting = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
-        for case in _telling(right) if fitting else []:
-            shown = _would_show(case, fault.output, fitting)
+        for at, outputs in _known_right(layer, evidence, right) if fitting else ():
+            shown = _would_show(at, outputs, fitting)
             fitting = [sentence for sentence in fitting if sentence not in shown]
     known = [sentence for sentence in fitting if sentence not in derived]
     return Diagnosis(tuple(known or fitting)) if fitting else None
@@ -130,6 +131,18 @@ def _fresh(layer: Asked, fault: Fault, fitting: Sequence[tuple[Case, Finding]]) 
                     yield fresh, finding
 
 
+def _known_right(
+    layer: Asked, evidence: Sequence[Evidence], right: Sequence[Case]
+) -> Iterator[tuple[Circumstances, frozenset[str]]]:
+    """Yield what the target has right: outputs of the cases that show the fault, then all outputs of other cases."""
+    for e in evidence:
+        judgement = judge(layer, e.at.case)
+        yield e.at, judgement.judged - {finding.output for finding in judgement.findings}
+    for case in _telling(right):
+        at = Circumstances.of(case)
+        yield at, frozenset(at.names)
+
+
 def _telling(right: Sequence[Case]) -> list[Case]:
     """Choose cases that the target has right and that tell most slips from the truth."""
     finite = [
@@ -138,11 +151,10 @@ def _telling(right: Sequence[Case]) -> list[Case]:
     return sorted(finite, key=lambda case: -case.elements)[:MOST_RIGHT]
 
 
-def _would_show(case: Case, output: str, sentences: Collection[str]) -> set[str]:
-    """Return the slips that would have shown in a case that the target has right."""
-    at = Circumstances.of(case)
+def _would_show(at: Circumstances, outputs: Collection[str], sentences: Collection[str]) -> set[str]:
+    """Return the slips that would have shown in outputs that the target has right."""
     slips = (slip for slip in slips_at(at) if slip.sentence in sentences)
-    return {s.sentence for s in slips if told_apart(s.answers(at), (output,), case, at.arrays, at.dy, at.truth)}
+    return {s.sentence for s in slips if told_apart(s.answers(at), outputs, at.case, at.arrays, at.dy, at.truth)}
 
 
 def _reproduces(answer: np.ndarray, got: np.ndarray, truth: Pair, case: Case) -> bool:

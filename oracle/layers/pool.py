@@ -293,6 +293,7 @@ register(
             Edge(((1, 2, 3, 2),), {"output_size": 5}),
             Edge(((1, 1, 4, 3, 5),), {"output_size": (2, 3, 4)}),
         ],
+        [Refusal("4 spatial axes", ((1, 1, 2, 2, 2, 2),), {"output_size": 1}, "x has 4 spatial axes, not 1 to 3")],
         ranges={"output_size": Range(1, whole=True, axes="S", refused=(-1,))},  # PyTorch accepts 0: the output is empty
     )
 )

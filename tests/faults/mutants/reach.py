@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from impl import functional
-from oracle.cases import Case, edge_cases
-from oracle.cases.case import refused_case
+from oracle.cases import Arrays, Case, edge_cases
+from oracle.cases.case import refused_call
 from oracle.layers import LAYERS
 from oracle.run.run import Options
 from tests.faults.mutants.load import imported_anew
@@ -103,15 +103,15 @@ def _executed(layer: str) -> Lines:
     executed: Lines = set()
     with _traced(executed), np.errstate(all="ignore"):
         for case in edge_cases(LAYERS[layer], DTYPE):
-            _call(layer, case)
+            _call(layer, case, case.arrays())
         for refusal in LAYERS[layer].refusals:
             with suppress(ValueError, TypeError):
-                _call(layer, refused_case(LAYERS[layer], DTYPE, refusal))
+                _call(layer, *refused_call(LAYERS[layer], DTYPE, refusal))
     return executed
 
 
-def _call(layer: str, case: Case) -> None:
-    value, pullback = getattr(functional, layer).vjp(*case.arrays(), **case.configuration)
+def _call(layer: str, case: Case, arrays: Arrays) -> None:
+    value, pullback = getattr(functional, layer).vjp(*arrays, **case.configuration)
     first = value[0] if isinstance(value, tuple) else value
     pullback(np.ones(first.shape, first.dtype))
 
