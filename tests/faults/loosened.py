@@ -89,6 +89,7 @@ unchecked("dropout", "a negative probability is accepted", "dropout.number", "p:
 unchecked("batch_norm", "a negative eps is accepted", "norm.number", "eps: -0.5")
 unchecked("cross_entropy", "a negative smoothing is accepted", "loss.number", "label_smoothing: -0.5")
 unchecked("cross_entropy", "True is the class 1 to be ignored", "loss.integer", "ignore_index: True")
+unchecked("group_norm", "True is one group", "norm.integer", "groups: True")
 forgotten("cross_entropy", "a smoothing above 1 is accepted", "loss.refuse", "label_smoothing: 1.5", "label_smoothing")
 forgotten("batch_norm", "a momentum above 1 is accepted", "norm.refuse", "momentum: 1.5", "momentum")
 forgotten("group_norm", "groups need not divide the channels", "norm.refuse", "groups", "does not divide")
@@ -105,6 +106,11 @@ def _(right, name, value, rank, least):
 @loosened("conv2d", "the stride is rounded down", "checks.integer", "stride: 1.5")
 def _(right, name, value, least):
     return right(name, int(value), least)
+
+
+@loosened("max_pool2d", "True is a stride of 1", "checks.integer", "stride: True")
+def _(right, name, value, least):
+    return right(name, int(value) if isinstance(value, bool) else value, least)
 
 
 @loosened("conv2d", "a stride of 0 is 1", "conv.per_axis", "stride: (1, 0)")
@@ -168,6 +174,19 @@ def _(right, x, rank):
     return x.ndim - 2
 
 
+@loosened("adaptive_avg_pool", "any number of spatial axes is accepted", "pool.spatial", "4 spatial axes")
+def _(right, x, rank):
+    return x.ndim - 2
+
+
+@loosened("pad", "any number of spatial axes is accepted", "shape.spatial", "reflect, 4 spatial axes")
+def _(right, x, rank):
+    return x.ndim - 2
+
+
+forgotten("pad", "an empty axis is replicated", "shape.refuse", "replicate, an empty axis padded by 0", "reaches past")
+
+
 @loosened("conv2d", "a kernel too large along the second axis is cut", "conv.conv2d.vjp", "kernel, axis 1")
 def _(right, x, w, b=None, **options):
     return right(x, w[..., : x.shape[-1]], b, **options)
@@ -188,3 +207,16 @@ def _(right, x, w, b=None, *, groups=1, **options):
 @loosened("batch_norm", "evaluation without statistics takes those of the batch", "norm.batch_norm.vjp", "evaluation")
 def _(right, x, gamma=None, beta=None, mean=None, var=None, *, training=True, **options):
     return right(x, gamma, beta, mean, var, training=training or mean is None, **options)
+
+
+# -- what an array holds ----------------------------------------------------------------------------------------------
+
+forgotten("cross_entropy", "a label beyond the classes is accepted", "loss.refuse", "labels: 4", "labels must lie")
+forgotten("cross_entropy", "labels need not be integers", "loss.refuse_type", "labels: float32")
+forgotten("dropout", "of a complex mask the real part is taken", "dropout.refuse_type", "mask: complex64")
+forgotten("dropout", "a mask of text is read as numbers", "dropout.refuse_type", "mask: text")
+
+
+@loosened("cross_entropy", "a label of -1 is the last class", "loss.cross_entropy.vjp", "labels: -1")
+def _(right, logits, labels, weight=None, **options):
+    return right(logits, np.where(labels == -1, logits.shape[1] - 1, labels), weight, **options)

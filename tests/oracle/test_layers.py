@@ -20,6 +20,7 @@ from oracle.layers.describe import details, layer_table, summary
 from oracle.layers.fit import fit, misfit
 from oracle.layers.options import Range, objection, wrong_values
 from oracle.layers.signature import KINDS, Array, Factor, Kind, Run, Signature, SignatureError, Size, names_in, parse
+from oracle.targets.adapters import autograd_jax
 from oracle.targets.ask import InProcess
 from oracle.truth.autodiff import flat_function
 
@@ -310,6 +311,34 @@ def test_a_layer_that_broadcasts_a_bias_of_wrong_length_is_found():
 
     accepted = judge_refusals(InProcess(linear), "linear", "float32").accepted
     assert [refusal.key for refusal, _ in accepted] == ["b: M", "b: M of length 1", "b: a row per sample"]
+
+
+CONTENTS = ["labels: float32", "labels: complex64", "labels: text", "labels: -1", "labels: 4"]
+
+
+def test_what_an_array_holds_is_changed_too():
+    refusals = {r.key: r for r in LAYERS["cross_entropy"].refusals if r.content is not None}
+    assert list(refusals) == CONTENTS
+    (logits, labels, _) = refused_call(LAYERS["cross_entropy"], "float32", refusals["labels: 4"])[1]
+    assert logits.shape == (3, 4) and labels[-1] == 4 and (labels[:-1] < 4).all()
+    mask = {r.key for r in LAYERS["dropout"].refusals if r.content is not None}
+    assert mask == {"mask: complex64", "mask: text"}
+    assert not [r for r in LAYERS["relu"].refusals if r.content is not None]
+
+
+def test_a_number_out_of_range_is_asked_of_code_only_that_can_look_at_it():
+    def sums(logits, labels, weight=None, **options):
+        return logits.sum()
+
+    def with_numpy(*arrays, **options):
+        return arrays[0].sum(), lambda dy: (dy * np.ones_like(arrays[0]), None, None)
+
+    def accepted(layer):
+        found = judge_refusals(InProcess(layer), "cross_entropy", "float32").accepted
+        return [refusal.key for refusal, _ in found if refusal.content is not None]
+
+    assert accepted(with_numpy) == CONTENTS
+    assert accepted(autograd_jax(sums, (1, 2))) == ["labels: float32", "labels: complex64"]
 
 
 # -- values of options ------------------------------------------------------------------------------------------------
