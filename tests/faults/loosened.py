@@ -113,6 +113,11 @@ def _(right, name, value, least):
     return right(name, int(value) if isinstance(value, bool) else value, least)
 
 
+@loosened("l2_penalty", "a number may be written as text", "loss.number", "weight: '0.5'")
+def _(right, name, value, *limits):
+    return right(name, float(value), *limits)
+
+
 @loosened("conv2d", "a stride of 0 is 1", "conv.per_axis", "stride: (1, 0)")
 def _(right, name, value, rank, least):
     return tuple(max(1, n) for n in right(name, value, rank, 0))
@@ -197,6 +202,12 @@ def _(right, x, *, kernel_size, **options):
     if isinstance(kernel_size, tuple):
         kernel_size = (kernel_size[0], min(kernel_size[1], x.shape[-1]))
     return right(x, kernel_size=kernel_size, **options)
+
+
+@loosened("conv2d", "a dilation that reaches past x is made smaller", "conv.conv2d.vjp", "dilated kernel, axis 1")
+def _(right, x, w, b=None, *, dilation=1, **options):
+    far = isinstance(dilation, tuple) and any(d >= n for d, n in zip(dilation, x.shape[2:], strict=False))
+    return right(x, w, b, dilation=1 if far else dilation, **options)
 
 
 @loosened("conv2d", "channels beyond the groups are left out", "conv.conv2d.vjp", "channels")
