@@ -210,7 +210,7 @@ def test_what_an_array_must_not_hold_is_stored_and_written_into_the_script(layer
     _, arrays = refused_call(LAYERS[layer], "float32", refusal)
     for stored, given in zip(discrepancy.arrays.values(), arrays, strict=True):
         if given is not None:
-            assert stored.numpy().dtype == given.dtype
+            assert stored.numpy().dtype.kind == given.dtype.kind
             assert np.array_equal(stored.numpy(), given)
     exec(compile(discrepancy.reproduce, "script", "exec"), {})
     assert capsys.readouterr().out.startswith("refused: ")
