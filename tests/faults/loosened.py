@@ -107,16 +107,6 @@ def _(right, name, value, least):
     return right(name, int(value), least)
 
 
-@loosened("group_norm", "True is one group", "norm.integer", "groups: True")
-def _(right, name, value, least):
-    return right(name, int(value), least)
-
-
-@loosened("max_pool2d", "True is a stride of 1", "checks.integer", "stride: True")
-def _(right, name, value, least):
-    return right(name, int(value) if isinstance(value, bool) else value, least)
-
-
 @loosened("l2_penalty", "a number may be written as text", "loss.number", "weight: '0.5'")
 def _(right, name, value, *limits):
     return right(name, float(value), *limits)

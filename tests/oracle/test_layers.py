@@ -277,9 +277,9 @@ def test_the_refusals_of_a_convolution():
     assert keys == [
         "x: another axis at the end", "x: another axis in front", "w: C/groups", "w: C/groups of length 1",
         "w: another axis at the end", "w: another axis in front", "b: F", "b: F of length 1", "b: a row per sample",
-        "3 axes for 2", "1 axis for 2", "padding: 'full'", "stride: 0", "stride: True", "stride: (1, 0)", "stride: 1.5",
-        "stride: (1, 1, 1)", "padding: -1", "padding: True", "padding: (0, -1)", "padding: 0.5", "padding: (0, 0, 0)",
-        "dilation: 0", "dilation: True", "dilation: (1, 0)", "dilation: 1.5", "dilation: (1, 1, 1)", "groups: 0", "groups: True",
+        "3 axes for 2", "1 axis for 2", "padding: 'full'", "stride: 0", "stride: (1, 0)", "stride: 1.5",
+        "stride: (1, 1, 1)", "padding: -1", "padding: (0, -1)", "padding: 0.5", "padding: (0, 0, 0)",
+        "dilation: 0", "dilation: (1, 0)", "dilation: 1.5", "dilation: (1, 1, 1)", "groups: 0",
         "kernel, axis 0", "kernel, axis 1", "dilated kernel, axis 0", "dilated kernel, axis 1", "filters", "channels", "same",
     ]  # fmt: skip
 
@@ -368,7 +368,7 @@ def test_what_is_refused_follows_from_the_range():
     assert wrong("p", Range(0, below=1)) == [-0.5, 1.5, "0.5"]
     assert wrong("eps", Range(0, refused=())) == ["0.5"]
     assert wrong("axis", Range(whole=True)) == [True]
-    assert wrong("stride", Range(1, whole=True, axes="S")) == [0, True, (1, 0), 1.5, (1, 1, 1)]
+    assert wrong("stride", Range(1, whole=True, axes="S")) == [0, (1, 0), 1.5, (1, 1, 1)]
 
 
 def test_a_word_that_is_not_known_is_tried_for_each_option_that_takes_words():
