@@ -38,15 +38,10 @@ def layers_of(mutant: Mutant) -> list[str]:
 
     Composed layers come last, and of the layers over 1, 2 and 3 axes those over 2 come first: one axis cannot be taken for
     another, three are dear. The last one is over 1 axis if there is one, because axes -1 and 3 may be the same.
-
-    If none does, as it is with a check that no bad call comes to, the function counts. What is executed when impl is
-    imported may change the layers that mention it, or those of its file. Without any layer, only JAX arrays come to it.
     """
-    reached = _reached(mutant.file, mutant.lines) or _reached(mutant.file, mutant.around)
-    if not reached and _within(mutant.file, mutant.around) & _at_import():
-        reached = _mentioning(mutant.function)
-        if not reached:
-            return [layer for layer in LAYERS if _family(layer) == mutant.module]
+    reached = _known_to_execute(mutant)
+    if not reached:
+        return executing(mutant)
     families: set[str] = set()
     ranks: dict[str, tuple[bool, bool, tuple[bool, int]]] = {}
     for layer in sorted(reached, key=_cost):
@@ -55,6 +50,30 @@ def layers_of(mutant: Mutant) -> list[str]:
     ranked = sorted(reached, key=ranks.__getitem__)
     over_one = [layer for layer in ranked if layer.endswith("1d")][:1]
     return [layer for layer in ranked if layer not in over_one][: MOST_LAYERS - len(over_one)] + over_one
+
+
+def executing(mutant: Mutant) -> list[str]:
+    """Return all layers that execute what is changed, or of which nothing else is known.
+
+    What is executed when impl is imported may change every layer of its file. Without any layer, only JAX arrays come to
+    what is changed.
+    """
+    found = _known_to_execute(mutant)
+    if not found and _within(mutant.file, mutant.around) & _at_import():
+        return [layer for layer in LAYERS if _family(layer) == mutant.module]
+    return found
+
+
+def _known_to_execute(mutant: Mutant) -> list[str]:
+    """Return the layers that execute what is changed.
+
+    If none does, as it is with a check that no bad call comes to, the function counts, and of what is executed when impl is
+    imported, the layers that mention it.
+    """
+    reached = _reached(mutant.file, mutant.lines) or _reached(mutant.file, mutant.around)
+    if not reached and _within(mutant.file, mutant.around) & _at_import():
+        return _mentioning(mutant.function)
+    return reached
 
 
 @functools.cache
