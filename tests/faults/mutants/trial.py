@@ -58,11 +58,11 @@ def try_mutant(mutant: Mutant, layers: Iterable[str], others: Iterable[str] = ()
             return Outcome(mutant.key, layers, f"not loaded: {type(error).__name__}: {error}")
         for dtype in DEFAULTS.dtypes:
             for layer in layers:
-                found = _first_found(_Limited(InProcess(getattr(functional, layer).vjp)), layer, dtype)
+                found = _first_found(Limited(InProcess(getattr(functional, layer).vjp)), layer, dtype)
                 if found is not None:
                     return Outcome(mutant.key, layers, found[0], layer, dtype, *found[1:])
         for layer in others:
-            key = _accepted(_Limited(InProcess(getattr(functional, layer).vjp)), layer, DEFAULTS.dtypes[0])
+            key = _accepted(Limited(InProcess(getattr(functional, layer).vjp)), layer, DEFAULTS.dtypes[0])
             if key is not None:
                 return Outcome(mutant.key, layers, NOT_REFUSED, layer, DEFAULTS.dtypes[0], 0, key)
     return Outcome(mutant.key, layers)
@@ -74,7 +74,7 @@ def _first_found(asked: Asked, layer: str, dtype: str) -> tuple[str, int, str] |
     if key is not None:
         return NOT_REFUSED, 0, key
     search = Search(asked, layer, dtype)
-    search.strength = _NotAsked(layer, dtype)
+    search.strength = NotAsked(layer, dtype)
     search.run(DEFAULTS.examples, DEFAULTS.seed, until_found=True)
     for case, (finding, *_) in search.wrong.items():
         return f"{' '.join(finding.fault)}: {finding.message}"[:300], search.judged, case.key
@@ -87,8 +87,8 @@ def _accepted(asked: Asked, layer: str, dtype: str) -> str | None:
     return accepted[0][0].key if accepted else None
 
 
-class _NotAsked(Strength):
-    """The strength of a search is not asked for here, and costs more than the search."""
+class NotAsked(Strength):
+    """The strength of a search, which is not asked for here and costs more than the search."""
 
     def would_exclude(self, case: Case, outputs: Collection[str] | None = None, planned: bool = False) -> set[str]:
         return set()
@@ -98,7 +98,7 @@ class _OutOfTime(BaseException):
     """A mutant has computed for too long."""
 
 
-class _Limited:
+class Limited:
     """A layer that loses a question if it computes for too long."""
 
     def __init__(self, layer: Asked) -> None:
