@@ -132,8 +132,8 @@ def _wrong_numbers(ranges: Ranges, sizes: Sizes) -> Iterator[tuple[str, Any]]:
         yield from ((name, number) for number in allowed.outside())
         if not allowed.whole:
             yield name, "0.5"
-        elif allowed.least is None:
-            yield name, True  # of a least number, plain code takes True for 1, and computes what is right
+        elif allowed.least is None and not allowed.axes:
+            yield name, True  # elsewhere plain code takes True for 1 and is right
         if not allowed.axes:
             continue
         axes = sizes[allowed.axes]
