@@ -148,6 +148,13 @@ def _layouts(memory: Any, shapes: tuple[Any, ...]) -> tuple[Memory, ...]:
     return tuple(Memory.CONTIGUOUS if out else Memory(m) for m, out in zip(given, left_out, strict=True))
 
 
-def refused_case(layer: Layer, dtype: str, refusal: Refusal) -> Case:
-    """Return the case of a call that must be refused."""
-    return Case(layer.name, dtype, refusal.shapes, refusal.configuration)
+def refused_call(layer: Layer, dtype: str, refusal: Refusal) -> tuple[Case, Arrays]:
+    """Return the case of a call that must be refused, and its arrays with the content that is refused."""
+    case = Case(layer.name, dtype, refusal.shapes, refusal.configuration)
+    arrays, content = case.arrays(), refusal.content
+    if content is not None:
+        i = layer.arrays.index(content.array)
+        x = arrays[i]
+        assert x is not None
+        arrays[i] = content.put_into(x)
+    return case, arrays

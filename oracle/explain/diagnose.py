@@ -18,7 +18,8 @@ from oracle.truth import Pair, Precision
 LEAST_CASES, LEAST_ELEMENTS = 3, 8
 MOST_CASES = 12
 MOST_ELEMENTS = 20_000  # of a case: every slip is computed for it
-MOST_RIGHT = 6
+MOST_RIGHT = 8
+CLEARLY_OUTSIDE = 7  # times the bound; see ``_reproduces``
 SHARE = 1e-2  # of the deviation that a slip may leave unexplained: what the target rounds
 
 
@@ -62,8 +63,9 @@ def diagnose(
     """Find the slips behind a fault; None if no known slip reproduces it.
 
     A slip is named if it reproduces what the target returned in at least three cases with at least eight elements of
-    different truth together, and if it would not have shown in a case that the target has right. What is only derived from
-    the jaxpr is named if the catalogue knows nothing that fits.
+    different truth together, and if it contradicts nothing that the target has right: another output of these cases, or
+    any output of a case without findings. What is only derived from the jaxpr is named if the catalogue knows nothing that
+    fits.
     """
     if fault.check not in ("value", "gradient", "subgradient"):
         return None
@@ -73,8 +75,8 @@ def diagnose(
     with np.errstate(all="ignore"):  # what a slip computes may overflow
         derived = {slip.sentence for slip in mutations_of(evidence[0].at)}
         fitting = [slip.sentence for slip in slips_at(evidence[0].at) if all(e.shows(slip) for e in evidence)]
-        for case in _telling(right) if fitting else []:
-            shown = _would_show(case, fault.output, fitting)
+        for at, outputs in _known_right(layer, evidence, right) if fitting else ():
+            shown = _would_show(at, outputs, fitting)
             fitting = [sentence for sentence in fitting if sentence not in shown]
     known = [sentence for sentence in fitting if sentence not in derived]
     return Diagnosis(tuple(known or fitting)) if fitting else None
@@ -99,7 +101,7 @@ def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]
 
     fitting = _telling_first(failing)
     for case, finding in fitting:
-        if len(evidence) < MOST_CASES and (case.values is Values.NORMAL or not enough()):
+        if len(evidence) < MOST_CASES and (_tells(case, finding) or not enough()):
             add(case, finding)
     for case, finding in _fresh(layer, fault, fitting):
         if enough():
@@ -109,15 +111,27 @@ def _evidence(layer: Asked, fault: Fault, failing: Sequence[tuple[Case, Finding]
 
 
 def _telling_first(failing: Sequence[tuple[Case, Finding]]) -> list[tuple[Case, Finding]]:
-    """Order the cases that failed: ordinary numbers first, another configuration each time, the largest first."""
-    fitting = sorted((f for f in failing if f[0].elements <= MOST_ELEMENTS), key=lambda f: -f[0].elements)
+    """Order the cases that failed: those that tell most first, another configuration each time, the largest first."""
+    findings = dict(failing)
+    cases = _in_turn([case for case, _ in failing if case.elements <= MOST_ELEMENTS])
+    return [(case, findings[case]) for case in sorted(cases, key=lambda case: not _tells(case, findings[case]))]
+
+
+def _in_turn(cases: Sequence[Case]) -> list[Case]:
+    """Order cases so that another configuration comes each time, the largest cases first."""
     seen: Counter[str] = Counter()
-    turns = []
-    for case, _ in fitting:
+    turns: list[tuple[int, Case]] = []
+    for case in sorted(cases, key=lambda case: -case.elements):
         options = repr(sorted(case.configuration.items()))
-        turns.append((case.values is not Values.NORMAL, seen[options]))
+        turns.append((seen[options], case))
         seen[options] += 1
-    return [found for _, found in sorted(zip(turns, fitting, strict=True), key=lambda turn: turn[0])]
+    return [case for _, case in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _tells(case: Case, finding: Finding) -> bool:
+    """Whether ordinary numbers are so far outside their bound that whatever reproduces them differs from the truth."""
+    ratio = finding.error_over_bound
+    return case.values is Values.NORMAL and (ratio is None or not ratio < CLEARLY_OUTSIDE)
 
 
 def _fresh(layer: Asked, fault: Fault, fitting: Sequence[tuple[Case, Finding]]) -> Iterator[tuple[Case, Finding]]:
@@ -130,19 +144,28 @@ def _fresh(layer: Asked, fault: Fault, fitting: Sequence[tuple[Case, Finding]]) 
                     yield fresh, finding
 
 
+def _known_right(
+    layer: Asked, evidence: Sequence[Evidence], right: Sequence[Case]
+) -> Iterator[tuple[Circumstances, frozenset[str]]]:
+    """Yield what the target has right: outputs of the cases that show the fault, then all outputs of other cases."""
+    for e in evidence:
+        judgement = judge(layer, e.at.case)
+        yield e.at, judgement.judged - {finding.output for finding in judgement.findings}
+    for case in _telling(right):
+        at = Circumstances.of(case)
+        yield at, frozenset(at.names)
+
+
 def _telling(right: Sequence[Case]) -> list[Case]:
     """Choose cases that the target has right and that tell most slips from the truth."""
-    finite = [
-        case for case in right if case.values is Values.NORMAL and LEAST_ELEMENTS <= case.elements <= MOST_ELEMENTS
-    ]
-    return sorted(finite, key=lambda case: -case.elements)[:MOST_RIGHT]
+    ordinary = [case for case in right if case.values is Values.NORMAL]
+    return _in_turn([case for case in ordinary if LEAST_ELEMENTS <= case.elements <= MOST_ELEMENTS])[:MOST_RIGHT]
 
 
-def _would_show(case: Case, output: str, sentences: Collection[str]) -> set[str]:
-    """Return the slips that would have shown in a case that the target has right."""
-    at = Circumstances.of(case)
+def _would_show(at: Circumstances, outputs: Collection[str], sentences: Collection[str]) -> set[str]:
+    """Return the slips that would have shown in outputs that the target has right."""
     slips = (slip for slip in slips_at(at) if slip.sentence in sentences)
-    return {s.sentence for s in slips if told_apart(s.answers(at), (output,), case, at.arrays, at.dy, at.truth)}
+    return {s.sentence for s in slips if told_apart(s.answers(at), outputs, at.case, at.arrays, at.dy, at.truth)}
 
 
 def _reproduces(answer: np.ndarray, got: np.ndarray, truth: Pair, case: Case) -> bool:

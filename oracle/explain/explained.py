@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from oracle.cases import Arrays, Case, Subject
-from oracle.cases.case import refused_case
+from oracle.cases.case import refused_call
 from oracle.explain.lengths import shortest
 from oracle.explain.script import script
 from oracle.explain.simplify import simplified
@@ -46,8 +46,8 @@ def explained(
 
 def explained_refusal(subject: Subject, refusal: Refusal, finding: Finding) -> Discrepancy:
     """Explain why a call had to be refused."""
-    case = refused_case(LAYERS[subject.layer], subject.dtype, refusal)
-    return _discrepancy(subject, case, case.arrays(), None, finding, refusal.key, refusal=refusal.key)
+    case, arrays = refused_call(LAYERS[subject.layer], subject.dtype, refusal)
+    return _discrepancy(subject, case, arrays, None, finding, refusal.key, refusal=refusal.key)
 
 
 def _discrepancy(

@@ -78,10 +78,11 @@ def _comparison(case: Case, finding: Finding, names: tuple[str, ...]) -> list[st
 def _literal(x: np.ndarray | None) -> str:
     if x is None:
         return "None"
-    dtype = f'"{x.dtype.name}"' if x.dtype.name != "bfloat16" else 'numpy_dtype("bfloat16")'
+    name = "str" if x.dtype.kind == "U" else x.dtype.name
+    dtype = f'"{name}"' if name != "bfloat16" else 'numpy_dtype("bfloat16")'
     return f"np.array({_text(x)}, dtype={dtype}).reshape({x.shape})"
 
 
 def _text(x: np.ndarray) -> str:
-    wide = x if x.dtype.kind in "iub" else np.asarray(x, np.float64)
+    wide = x if x.dtype.kind in "iubcU" else np.asarray(x, np.float64)
     return repr(wide.tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from oracle.cases.case import refused_case
+from oracle.cases.case import refused_call
 from oracle.judge.finding import Finding
 from oracle.layers import LAYERS, Refusal
 from oracle.targets.answer import Lost, NotOffered, Raised
@@ -33,8 +33,9 @@ def judge_refusals(asked: Asked, layer_name: str, dtype: str) -> Refusals:
 
 def judge_refusal(asked: Asked, layer_name: str, dtype: str, refusal: Refusal) -> Finding | None:
     """Make one bad call, and return what is wrong if it is not refused."""
-    case = refused_case(LAYERS[layer_name], dtype, refusal)
-    match asked.ask(Question(case, case.arrays())):
+    case, arrays = refused_call(LAYERS[layer_name], dtype, refusal)
+    wrong_number = refusal.content is not None and refusal.content.number is not None
+    match asked.ask(Question(case, arrays, wrong_number=wrong_number)):
         case Raised() | NotOffered():
             return None
         case Lost(verdict, message):

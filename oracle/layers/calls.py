@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from oracle.layers.contents import Content, wrong_contents
 from oracle.layers.fit import Fit, Shape, Shapes, fit, misfit
 from oracle.layers.options import Choices, Ranges, wrong_values
 from oracle.layers.signature import Run, Signature, Size, names_in
@@ -25,12 +26,16 @@ class Edge:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A call that every implementation must refuse. ``key`` names it within its layer, and ``why`` says what is wrong."""
+    """A call that every implementation must refuse. ``key`` names it within its layer, and ``why`` says what is wrong.
+
+    ``content`` is what an array holds if its shape is right, and what it holds is wrong.
+    """
 
     key: str
     shapes: Shapes
     configuration: Configuration
     why: str
+    content: Content | None = None
 
 
 def refusals_from_shapes(signature: Signature, edges: Sequence[Edge], options: dict[str, Any]) -> list[Refusal]:
@@ -59,6 +64,17 @@ def refusals_from_options(
         Refusal(f"{name}: {value!r}", call.shapes, call.configuration | {name: value}, why)
         for name, value, why in wrong_values(choices, ranges, call.fit.sizes)
     ]
+
+
+def refusals_from_contents(signature: Signature, edges: Sequence[Edge], options: dict[str, Any]) -> list[Refusal]:
+    """Make calls with one array that holds what it must not: take a call that fits, and change what the array holds."""
+    found = []
+    for i, array in enumerate(signature.arrays):
+        calls = [call for call in _calls(signature, edges, options) if call.shapes[i] is not None]
+        call = min(calls, key=_Call.doubt)
+        for content, why in wrong_contents(array, options | call.configuration | call.fit.sizes):
+            found.append(Refusal(content.key, call.shapes, call.configuration, why, content))
+    return found
 
 
 @dataclass(frozen=True)

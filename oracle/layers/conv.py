@@ -176,12 +176,22 @@ def convolution_refusals(rank: int) -> list[Refusal]:
     """Return the calls to be refused for a kernel, groups or a padding that do not fit."""
     one, two, four = (1,) * rank, (2,) * rank, (4,) * rank
     too_large = [tuple(5 if axis == large else 2 for axis in range(rank)) for large in range(rank)]
+    too_far = [tuple(4 if axis == large else 1 for axis in range(rank)) for large in range(rank)]
     return [
         *(
             Refusal(
                 f"kernel, axis {axis}", ((1, 2, *four), (2, 2, *kernel), (2,)), {}, f"the kernel {kernel} exceeds x"
             )
             for axis, kernel in enumerate(too_large)
+        ),
+        *(
+            Refusal(
+                f"dilated kernel, axis {axis}",
+                ((1, 2, *four), (2, 2, *two), (2,)),
+                {"dilation": dilation},
+                f"with the dilation {dilation} the kernel reaches over 5 places, and x has 4",
+            )
+            for axis, dilation in enumerate(too_far)
         ),
         Refusal("filters", ((1, 4, *four), (3, 2, *one), (3,)), {"groups": 2}, "groups = 2 does not divide 3 filters"),
         Refusal(

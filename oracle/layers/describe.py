@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from oracle.layers.options import values_of
@@ -52,6 +53,7 @@ def details(layer: Layer) -> dict[str, Any]:
                     for name, shape in zip(layer.arrays, refusal.shapes, strict=True)
                 },
                 "configuration": refusal.configuration,
+                "content": None if refusal.content is None else asdict(refusal.content),
             }
             for refusal in layer.refusals
         ],

@@ -130,18 +130,24 @@ def shapes_of(
             if isinstance(part, Run):
                 lengths += names[part.name]
                 continue
-            length = Fraction(1)
-            for factor in part.factors:
-                value = names.get(str(factor.value), factor.value)
-                number = prod(value) if factor.total else value
-                if factor.divides and not number:
-                    return None
-                length = length / number if factor.divides else length * number
-            if length.denominator != 1:
+            length = length_of(part, names)
+            if length is None:
                 return None
-            lengths.append(int(length))
+            lengths.append(length)
         shapes.append(tuple(lengths))
     return tuple(shapes)
+
+
+def length_of(size: Size, names: Mapping[str, Any]) -> int | None:
+    """Compute a length from the sizes of the symbols and the values of the options; None if it is not a whole number."""
+    length = Fraction(1)
+    for factor in size.factors:
+        value = names.get(str(factor.value), factor.value)
+        number = prod(value) if factor.total else value
+        if factor.divides and not number:
+            return None
+        length = length / number if factor.divides else length * number
+    return int(length) if length.denominator == 1 else None
 
 
 def _runs(found: Fit, i: int, array: Array, shape: Shape, options: Mapping[str, Any]) -> list[tuple[int, int, Size]]:

@@ -112,7 +112,8 @@ def wrong_values(choices: Choices, ranges: Ranges, sizes: Sizes) -> Iterator[tup
 
     There is one unknown word per option that takes words, and there are the refused numbers of each range: if one entry
     per axis may be given, for all axes and for the last axis only. Such an option also gets a fraction and one entry too
-    many. An option that may be any whole number gets a truth value, which Python takes for 1.
+    many. An option that may be any whole number gets a truth value, which Python takes for 1, and one that takes any
+    number gets a number that is written as text.
     """
     for name, value in [*_wrong_words(choices), *_wrong_numbers(ranges, sizes)]:
         yield name, value, objection(name, value, choices, ranges, sizes)
@@ -129,9 +130,11 @@ def _wrong_words(choices: Choices) -> Iterator[tuple[str, str]]:
 def _wrong_numbers(ranges: Ranges, sizes: Sizes) -> Iterator[tuple[str, Any]]:
     for name, allowed in ranges.items():
         yield from ((name, number) for number in allowed.outside())
+        if not allowed.whole:
+            yield name, "0.5"
+        elif allowed.least is None and not allowed.axes:
+            yield name, True  # elsewhere plain code takes True for 1 and is right
         if not allowed.axes:
-            if allowed.whole and allowed.least is None:
-                yield name, True
             continue
         axes = sizes[allowed.axes]
         assert isinstance(axes, tuple)

@@ -186,7 +186,7 @@ def _pool_edges(rank: int, dilated: bool) -> list[Edge]:
     return cases
 
 
-def _pool_refusals(rank: int) -> list[Refusal]:
+def _pool_refusals(rank: int, dilated: bool) -> list[Refusal]:
     x = ((1, 1, *[4] * rank),)
 
     def along(axis: int, large: int) -> tuple[int, ...]:
@@ -204,6 +204,10 @@ def _pool_refusals(rank: int) -> list[Refusal]:
                 f"the padding {padding} is more than half of the kernel",
             ),
         ]
+        if dilated:
+            dilation = along(axis, 4)
+            why = f"with the dilation {dilation} the kernel reaches over 5 places, and x has 4"
+            found.append(Refusal(f"dilated kernel, axis {axis}", x, {"kernel_size": 2, "dilation": dilation}, why))
     same = {"kernel_size": 2, "stride": 2, "padding": "same"}
     return [*found, Refusal("same", x, same, 'padding "same" needs stride 1, but the stride is 2')]
 
@@ -245,7 +249,7 @@ for _rank in (1, 2, 3):
             max_pooling,
             _pool_domain(_rank, dilated=True),
             _pool_edges(_rank, dilated=True),
-            _pool_refusals(_rank),
+            _pool_refusals(_rank, dilated=True),
             choices=_WINDOW_CHOICES,
             ranges=_WINDOW | {"dilation": Range(1, whole=True, axes="S")},
             ties=max_windows,
@@ -259,7 +263,7 @@ for _rank in (1, 2, 3):
             average_pooling,
             _pool_domain(_rank, dilated=False),
             _pool_edges(_rank, dilated=False),
-            _pool_refusals(_rank),
+            _pool_refusals(_rank, dilated=False),
             choices=_WINDOW_CHOICES | {"count_include_pad": (True, False)},
             ranges=_WINDOW,
             documents=("000: 4.8", "001", "002: I.4, III.3") if _rank == 2 else (),
@@ -293,6 +297,7 @@ register(
             Edge(((1, 2, 3, 2),), {"output_size": 5}),
             Edge(((1, 1, 4, 3, 5),), {"output_size": (2, 3, 4)}),
         ],
+        [Refusal("4 spatial axes", ((1, 1, 2, 2, 2, 2),), {"output_size": 1}, "x has 4 spatial axes, not 1 to 3")],
         ranges={"output_size": Range(1, whole=True, axes="S", refused=(-1,))},  # PyTorch accepts 0: the output is empty
     )
 )

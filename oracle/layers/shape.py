@@ -95,6 +95,43 @@ def _pad_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     return ((draw(BATCH), draw(size(1, 2)), *lengths),), configuration
 
 
+def _pad_refusals() -> list[Refusal]:
+    """Return the calls to be refused because x has nothing to pad with, or too many axes.
+
+    As in PyTorch, zeros may be put around x whatever its axes are.
+    """
+    too_far = [
+        Refusal(
+            f"{mode}, {end}",
+            ((1, 1, 2),),
+            {"padding": (padding,), "mode": mode},
+            f"with mode {mode!r} the padding {end} reaches past the other end of x",
+        )
+        for mode, most in (("reflect", 1), ("circular", 2))
+        for end, padding in (("before", (most + 1, 0)), ("after", (0, most + 1)))
+    ]
+    empty = [
+        Refusal(
+            f"{mode}, an empty axis padded by {padding}",
+            ((1, 1, 2, 0),),
+            {"padding": ((0, 0), (padding, 0)), "mode": mode},
+            f"with mode {mode!r} an axis without places has nothing to copy",
+        )
+        for mode, paddings in (("reflect", (0, 1)), ("replicate", (0, 1)), ("circular", (1,)))
+        for padding in paddings
+    ]
+    many = [
+        Refusal(
+            f"{mode}, 4 spatial axes",
+            ((1, 1, 2, 2, 2, 2),),
+            {"padding": 1, "mode": mode},
+            f"mode {mode!r} is for 1 to 3 spatial axes, and x has 4",
+        )
+        for mode in ("reflect", "replicate", "circular")
+    ]
+    return [*too_far, *empty, *many]
+
+
 def _dropout_domain(draw: Draw) -> tuple[Shapes, Configuration]:
     x = shape(draw, 0, 4)
     configuration: Configuration = {}
@@ -149,16 +186,7 @@ register(
             Edge(((1, 1, 3, 4),), {"padding": ((1, 2), (3, 0)), "mode": "reflect"}),
             Edge(((1, 2, 3),), {"padding": 0}),
         ],
-        [
-            Refusal(
-                f"{mode}, {end}",
-                ((1, 1, 2),),
-                {"padding": (padding,), "mode": mode},
-                f"with mode {mode!r} the padding {end} reaches past the other end of x",
-            )
-            for mode, most in (("reflect", 1), ("circular", 2))
-            for end, padding in (("before", (most + 1, 0)), ("after", (0, most + 1)))
-        ],
+        _pad_refusals(),
         choices={"mode": ("constant", "reflect", "replicate", "circular")},
         ranges={"padding": Range(whole=True, axes="S", pairs=True)},  # PyTorch crops if it is negative
         where=_padding_fits,

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from oracle.layers.calls import Configuration, Edge, Refusal, refusals_from_options, refusals_from_shapes
+from oracle.layers.calls import (
+    Configuration,
+    Edge,
+    Refusal,
+    refusals_from_contents,
+    refusals_from_options,
+    refusals_from_shapes,
+)
 from oracle.layers.fit import Shapes
 from oracle.layers.options import Choices, Range, Ranges
 from oracle.layers.signature import Signature, parse
@@ -44,7 +51,7 @@ class Layer:
     - ``domain(draw)`` draws shapes and a configuration with Hypothesis.
     - ``choices`` has all values of each option that takes words or truth values, and ``ranges`` the numbers that each
       option that takes numbers may be. An option that takes both is in both.
-    - ``more_refusals`` are the calls to be refused that do not follow from the shapes, the choices and the ranges.
+    - ``more_refusals`` are the calls to be refused that do not follow from the signature, the choices and the ranges.
     - ``nan_may_spread``: an implementation may multiply zeros (of padding, of other groups) with the elements of an input,
       so NaN or infinity in the input may show up at other places of the output.
     - ``where(call)`` is false for a call that fits the signature and the mathematics, but that must be refused. The call
@@ -100,11 +107,12 @@ class Layer:
 
     @functools.cached_property
     def refusals(self) -> tuple[Refusal, ...]:
-        """The calls that every implementation must refuse: those that follow from shapes and options, then the others."""
+        """The calls that every implementation must refuse: those that follow from signature and options, then others."""
         call = self.signature, self.edges, self.options
         return (
             *refusals_from_shapes(*call),
             *refusals_from_options(*call, self.choices, self.ranges),
+            *refusals_from_contents(*call),
             *self.more_refusals,
         )
 

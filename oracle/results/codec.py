@@ -12,7 +12,7 @@ from oracle.results.text import json_number, shown
 
 
 class Array(BaseModel):
-    """An array as nested lists. Elements that JSON has no number for are strings."""
+    """An array as nested lists. Elements that JSON has no number for are strings: text, and complex numbers too."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -23,12 +23,12 @@ class Array(BaseModel):
     @classmethod
     def of(cls, x: np.ndarray) -> Array:
         """Store a NumPy array."""
-        return cls(dtype=x.dtype.name, shape=list(x.shape), data=listed(x))
+        return cls(dtype="str" if x.dtype.kind == "U" else x.dtype.name, shape=list(x.shape), data=listed(x))
 
     def numpy(self) -> np.ndarray:
         """Return the NumPy array."""
         dtype = numpy_dtype(self.dtype)
-        data = np.array(self.data, dtype=dtype if dtype.kind in "iub" else np.float64)
+        data = np.array(self.data, dtype=dtype if dtype.kind in "iubcU" else np.float64)
         return data.reshape(self.shape).astype(dtype)
 
     @property
@@ -39,6 +39,8 @@ class Array(BaseModel):
 
 def listed(x: np.ndarray) -> Any:
     """Write an array as nested lists, with NaN and infinity as strings."""
+    if x.dtype.kind in "cU":
+        return x.astype(str).tolist()
     with np.errstate(over="ignore"):  # a wider dtype may hold more than float64
         wide = x if x.dtype.kind in "iub" else np.asarray(x, np.float64)
     return _plain(wide.tolist())

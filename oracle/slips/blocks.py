@@ -31,13 +31,13 @@ def block_slips(at: Circumstances) -> Iterator[Slip]:
                 beyond, whole = f"the first {block} along {axis}", length - length % block
                 yield Slip(f"{output} uses only {beyond}", functools.partial(_of, cut, output, axis, block))
                 written = functools.partial(_written, output, axis, block)
-                yield Slip(f"{output} is zero beyond {beyond}: it was never written", written)
+                yield Slip(f"{output} is zero beyond {beyond}, as if it were never written", written)
                 if whole < length:
                     beyond = f"the last whole block of {block} along {axis}"
                     used = functools.partial(_of, cut, output, axis, whole)
                     yield Slip(f"{output} leaves out what is beyond {beyond}", used)
                     written = functools.partial(_written, output, axis, whole)
-                    yield Slip(f"{output} is zero beyond {beyond}: it was never written", written)
+                    yield Slip(f"{output} is zero beyond {beyond}, as if it were never written", written)
 
 
 def _of(cut: functools._lru_cache_wrapper[Answers], output: str, axis: str, length: int, at: Circumstances) -> Answers:

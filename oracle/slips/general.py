@@ -17,7 +17,7 @@ def general_slips(layer: Layer) -> Iterator[Slip]:
     """Yield the slips of every output, gradient, option and array of a layer."""
     gradients = {name: f"d{name}" for name in layer.arrays if _takes_gradient(layer, name)}
     for output in (*layer.outputs, *gradients.values()):
-        yield _changed(output, f"{output} is all zeros: it was never written", lambda y, at: np.zeros_like(y))
+        yield _changed(output, f"{output} is all zeros, as if it were never written", lambda y, at: np.zeros_like(y))
         yield _changed(output, f"{output} has the wrong sign", lambda y, at: -y)
         yield _changed(output, f"{output} is twice what it should be", lambda y, at: 2 * y)
         yield _changed(output, f"{output} is half of what it should be", lambda y, at: y / 2)

@@ -30,6 +30,7 @@ from oracle.targets.answer import (
     Wrapped,
     one_line,
 )
+from oracle.targets.precision import looks_at_numbers
 from oracle.targets.question import Question
 from oracle.targets.traces import last_lines
 
@@ -90,6 +91,8 @@ def _ask(function: LayerFunction, question: Question, answered: list[Answered], 
     def laid_out(arrays: Arrays) -> Arrays:
         return [None if x is None else m.lay_out(x) for x, m in zip(arrays, memory, strict=True)]
 
+    if dy is None and question.wrong_number:
+        return Accepted() if looks_at_numbers(lambda: call(laid_out(question.arrays))) else NotOffered()
     if dy is None:
         call(laid_out(question.arrays))
         return Accepted()

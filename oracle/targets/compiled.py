@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from oracle.targets.ask import LayerFunction
+from oracle.targets.precision import precision_of
 
 
 def device_named(name: str | None) -> Any:
@@ -26,14 +27,6 @@ def device_named(name: str | None) -> Any:
 def described(device: Any) -> str:
     """Name a device of JAX as results show it: ``gpu:0 (NVIDIA H100)``."""
     return f"{device.platform}:{device.id} ({device.device_kind})"
-
-
-def precision_of(*arrays: Any) -> Any:
-    """Return the context in which JAX computes in the precision of the arrays: in float64 only if one of them is.
-
-    Only what is declared to be a JAX program enters it. All other code runs with the settings of its user's process.
-    """
-    return jax.enable_x64(any(x is not None and x.dtype == np.float64 for x in arrays))
 
 
 def compiled(function: LayerFunction, device: Any = None) -> LayerFunction:

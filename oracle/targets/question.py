@@ -16,6 +16,9 @@ class Question:
     The arrays are those of the case, or simpler ones in their place. ``others`` are other valid arrays of the same shapes,
     and ``reshaped`` valid arrays of other shapes: the layer is called with them before the arrays and in between, so that
     an answer that is remembered from another call shows.
+
+    ``wrong_number``: the arrays must be refused because of a number in one of them. Code that cannot look at numbers is
+    not asked.
     """
 
     case: Case
@@ -23,3 +26,4 @@ class Question:
     dy: np.ndarray | None = None
     others: Arrays | None = None
     reshaped: Arrays | None = None
+    wrong_number: bool = False

@@ -107,6 +107,11 @@ def _(right, name, value, least):
     return right(name, int(value), least)
 
 
+@loosened("l2_penalty", "a number may be written as text", "loss.number", "weight: '0.5'")
+def _(right, name, value, *limits):
+    return right(name, float(value), *limits)
+
+
 @loosened("conv2d", "a stride of 0 is 1", "conv.per_axis", "stride: (1, 0)")
 def _(right, name, value, rank, least):
     return tuple(max(1, n) for n in right(name, value, rank, 0))
@@ -168,6 +173,19 @@ def _(right, x, rank):
     return x.ndim - 2
 
 
+@loosened("adaptive_avg_pool", "any number of spatial axes is accepted", "pool.spatial", "4 spatial axes")
+def _(right, x, rank):
+    return x.ndim - 2
+
+
+@loosened("pad", "any number of spatial axes is accepted", "shape.spatial", "reflect, 4 spatial axes")
+def _(right, x, rank):
+    return x.ndim - 2
+
+
+forgotten("pad", "an empty axis is replicated", "shape.refuse", "replicate, an empty axis padded by 0", "reaches past")
+
+
 @loosened("conv2d", "a kernel too large along the second axis is cut", "conv.conv2d.vjp", "kernel, axis 1")
 def _(right, x, w, b=None, **options):
     return right(x, w[..., : x.shape[-1]], b, **options)
@@ -180,6 +198,12 @@ def _(right, x, *, kernel_size, **options):
     return right(x, kernel_size=kernel_size, **options)
 
 
+@loosened("conv2d", "a dilation that reaches past x is made smaller", "conv.conv2d.vjp", "dilated kernel, axis 1")
+def _(right, x, w, b=None, *, dilation=1, **options):
+    far = isinstance(dilation, tuple) and any(d >= n for d, n in zip(dilation, x.shape[2:], strict=False))
+    return right(x, w, b, dilation=1 if far else dilation, **options)
+
+
 @loosened("conv2d", "channels beyond the groups are left out", "conv.conv2d.vjp", "channels")
 def _(right, x, w, b=None, *, groups=1, **options):
     return right(x[:, : groups * w.shape[1]], w, b, groups=groups, **options)
@@ -188,3 +212,16 @@ def _(right, x, w, b=None, *, groups=1, **options):
 @loosened("batch_norm", "evaluation without statistics takes those of the batch", "norm.batch_norm.vjp", "evaluation")
 def _(right, x, gamma=None, beta=None, mean=None, var=None, *, training=True, **options):
     return right(x, gamma, beta, mean, var, training=training or mean is None, **options)
+
+
+# -- what an array holds ----------------------------------------------------------------------------------------------
+
+forgotten("cross_entropy", "a label beyond the classes is accepted", "loss.refuse", "labels: 4", "labels must lie")
+forgotten("cross_entropy", "labels need not be integers", "loss.refuse_type", "labels: float32")
+forgotten("dropout", "of a complex mask the real part is taken", "dropout.refuse_type", "mask: complex64")
+forgotten("dropout", "a mask of text is read as numbers", "dropout.refuse_type", "mask: text")
+
+
+@loosened("cross_entropy", "a label of -1 is the last class", "loss.cross_entropy.vjp", "labels: -1")
+def _(right, logits, labels, weight=None, **options):
+    return right(logits, np.where(labels == -1, logits.shape[1] - 1, labels), weight, **options)

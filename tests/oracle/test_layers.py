@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from impl import functional as F
 from oracle.cases import Case
+from oracle.cases.case import refused_call
 from oracle.judge import judge_refusals
 from oracle.layers import LAYERS
 from oracle.layers.calls import Edge, refusals_from_options, refusals_from_shapes
@@ -19,6 +20,7 @@ from oracle.layers.describe import details, layer_table, summary
 from oracle.layers.fit import fit, misfit
 from oracle.layers.options import Range, objection, wrong_values
 from oracle.layers.signature import KINDS, Array, Factor, Kind, Run, Signature, SignatureError, Size, names_in, parse
+from oracle.targets.adapters import autograd_jax
 from oracle.targets.ask import InProcess
 from oracle.truth.autodiff import flat_function
 
@@ -190,9 +192,9 @@ def test_impl_refuses_every_one_with_a_message(layer):
     """The message is one line that names the layer; and the argument, if the refusal is about one."""
     rule = getattr(F, layer.name)
     for refusal in layer.refusals:
-        case = Case(layer.name, "float32", refusal.shapes, refusal.configuration)
+        _, arrays = refused_call(layer, "float32", refusal)
         with pytest.raises((ValueError, TypeError), match=f"^{layer.name}: [^\n]*$") as caught:
-            rule.vjp(*case.arrays(), **refusal.configuration)
+            rule.vjp(*arrays, **refusal.configuration)
         argument = refusal.key.partition(":")[0]
         if argument in (*layer.arrays, *layer.options):
             assert re.search(rf"\b{argument}\b", str(caught.value)), (refusal, str(caught.value))
@@ -275,9 +277,10 @@ def test_the_refusals_of_a_convolution():
     assert keys == [
         "x: another axis at the end", "x: another axis in front", "w: C/groups", "w: C/groups of length 1",
         "w: another axis at the end", "w: another axis in front", "b: F", "b: F of length 1", "b: a row per sample",
-        "3 axes for 2", "1 axis for 2", "padding: 'full'", "stride: 0", "stride: (1, 0)", "stride: 1.5", "stride: (1, 1, 1)",
-        "padding: -1", "padding: (0, -1)", "padding: 0.5", "padding: (0, 0, 0)", "dilation: 0", "dilation: (1, 0)",
-        "dilation: 1.5", "dilation: (1, 1, 1)", "groups: 0", "kernel, axis 0", "kernel, axis 1", "filters", "channels", "same",
+        "3 axes for 2", "1 axis for 2", "padding: 'full'", "stride: 0", "stride: (1, 0)", "stride: 1.5",
+        "stride: (1, 1, 1)", "padding: -1", "padding: (0, -1)", "padding: 0.5", "padding: (0, 0, 0)",
+        "dilation: 0", "dilation: (1, 0)", "dilation: 1.5", "dilation: (1, 1, 1)", "groups: 0",
+        "kernel, axis 0", "kernel, axis 1", "dilated kernel, axis 0", "dilated kernel, axis 1", "filters", "channels", "same",
     ]  # fmt: skip
 
 
@@ -310,6 +313,34 @@ def test_a_layer_that_broadcasts_a_bias_of_wrong_length_is_found():
     assert [refusal.key for refusal, _ in accepted] == ["b: M", "b: M of length 1", "b: a row per sample"]
 
 
+CONTENTS = ["labels: float32", "labels: complex64", "labels: text", "labels: -1", "labels: 4"]
+
+
+def test_what_an_array_holds_is_changed_too():
+    refusals = {r.key: r for r in LAYERS["cross_entropy"].refusals if r.content is not None}
+    assert list(refusals) == CONTENTS
+    (logits, labels, _) = refused_call(LAYERS["cross_entropy"], "float32", refusals["labels: 4"])[1]
+    assert logits.shape == (3, 4) and labels[-1] == 4 and (labels[:-1] < 4).all()
+    mask = {r.key for r in LAYERS["dropout"].refusals if r.content is not None}
+    assert mask == {"mask: complex64", "mask: text"}
+    assert not [r for r in LAYERS["relu"].refusals if r.content is not None]
+
+
+def test_a_number_out_of_range_is_asked_of_code_only_that_can_look_at_it():
+    def sums(logits, labels, weight=None, **options):
+        return logits.sum()
+
+    def with_numpy(*arrays, **options):
+        return arrays[0].sum(), lambda dy: (dy * np.ones_like(arrays[0]), None, None)
+
+    def accepted(layer):
+        found = judge_refusals(InProcess(layer), "cross_entropy", "float32").accepted
+        return [refusal.key for refusal, _ in found if refusal.content is not None]
+
+    assert accepted(with_numpy) == CONTENTS
+    assert accepted(autograd_jax(sums, (1, 2))) == ["labels: float32", "labels: complex64"]
+
+
 # -- values of options ------------------------------------------------------------------------------------------------
 
 IMAGE = {"S": (5, 6)}
@@ -334,8 +365,8 @@ def test_what_is_refused_follows_from_the_range():
     def wrong(name, allowed):
         return [value for _, value, _ in wrong_values({}, {name: allowed}, IMAGE)]
 
-    assert wrong("p", Range(0, below=1)) == [-0.5, 1.5]
-    assert wrong("eps", Range(0, refused=())) == []
+    assert wrong("p", Range(0, below=1)) == [-0.5, 1.5, "0.5"]
+    assert wrong("eps", Range(0, refused=())) == ["0.5"]
     assert wrong("axis", Range(whole=True)) == [True]
     assert wrong("stride", Range(1, whole=True, axes="S")) == [0, (1, 0), 1.5, (1, 1, 1)]
 

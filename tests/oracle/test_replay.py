@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from oracle.cases import Memory, Subject, Values
+from oracle.cases.case import refused_call
+from oracle.explain.explained import explained_refusal
 from oracle.explain.replay import found_again, run_again
-from oracle.judge import Fault
+from oracle.judge import Fault, Finding
 from oracle.layers import LAYERS
-from oracle.results import Environment, Results, load
+from oracle.results import Discrepancy, Environment, Results, load
 from oracle.targets.ask import InProcess
 from oracle.targets.find import resolve
 from oracle.targets.messages import Limits
@@ -193,6 +195,25 @@ def test_another_fault_of_the_case_is_returned_if_the_stored_one_is_gone(run):
 
 
 # -- what cannot be run again -----------------------------------------------------------------------------------------
+
+
+CONTENTS = [
+    (layer, r) for layer in ("cross_entropy", "dropout") for r in LAYERS[layer].refusals if r.content is not None
+]
+
+
+@pytest.mark.parametrize(("layer", "refusal"), CONTENTS, ids=[refusal.key for _, refusal in CONTENTS])
+def test_what_an_array_must_not_hold_is_stored_and_written_into_the_script(layer, refusal, capsys):
+    subject = Subject("impl", layer, "float32")
+    finding = Finding("error", "refusal", "y", f"accepted what it must refuse: {refusal.why}")
+    discrepancy = Discrepancy.model_validate_json(explained_refusal(subject, refusal, finding).model_dump_json())
+    _, arrays = refused_call(LAYERS[layer], "float32", refusal)
+    for stored, given in zip(discrepancy.arrays.values(), arrays, strict=True):
+        if given is not None:
+            assert stored.numpy().dtype.kind == given.dtype.kind
+            assert np.array_equal(stored.numpy(), given)
+    exec(compile(discrepancy.reproduce, "script", "exec"), {})
+    assert capsys.readouterr().out.startswith("refused: ")
 
 
 def test_a_refusal_that_the_layer_no_longer_has(run):

@@ -48,7 +48,7 @@ def autograd_jax(function: Callable[..., Any], no_gradient: tuple[int, ...] = ()
     import jax.numpy as jnp
 
     from oracle.targets.builtin.jax_layers import differentiated
-    from oracle.targets.compiled import precision_of
+    from oracle.targets.precision import precision_of
 
     def layer(*arrays: Any, **configuration: Any) -> Any:
         with precision_of(*arrays):

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from oracle.layers import LAYERS
+from oracle.layers.contents import has_meaning
 from oracle.layers.fit import fit
 from oracle.layers.options import objection
 from oracle.targets.builtin.differentiate import Layer
 
 
 def checked(name: str, layer: Layer) -> Layer:
-    """Return the layer with a check of the shapes and options before it; it raises ValueError."""
+    """Return the layer with a check of the shapes, dtypes and options before it; it raises ValueError."""
     described = LAYERS[name]
 
     def with_checks(*arrays: Any, **configuration: Any) -> Any:
         given = [None if x is None else tuple(x.shape) for x in arrays]
         shapes = (*given, *[None] * (len(described.arrays) - len(given)))
+        for array, x in zip(described.signature.arrays, arrays, strict=False):
+            if x is not None and not has_meaning(array, x.dtype):
+                raise ValueError(f"{name}: {array.name} holds {x.dtype}, but must hold {array.kind}")
         options = described.options | configuration
         sizes = fit(described.signature.arrays, shapes, options).sizes
         for option, value in configuration.items():

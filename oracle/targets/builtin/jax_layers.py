@@ -167,6 +167,7 @@ global_max_pool = differentiated(lambda x: x.max(axis=range(2, x.ndim)))
 
 
 def _adaptive_avg_pool(x: Any, *, output_size: Any) -> Any:
+    _refuse(x.ndim > 5, "x has more than 3 spatial axes")
     for axis, m in enumerate(_axes(output_size, x.ndim - 2), start=2):
         n = x.shape[axis]
         cells = [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
@@ -307,6 +308,8 @@ dropout = differentiated(_dropout, without_gradient("dropout"))
 
 def _pad(x: Any, *, padding, mode="constant") -> Any:
     edges = [(0, 0), (0, 0), *_pairs(padding, x.ndim - 2)]
+    _refuse(mode in ("reflect", "replicate") and 0 in x.shape[2:], "an axis without places has nothing to copy")
+    _refuse(mode != "constant" and x.ndim > 5, "x has more than 3 spatial axes")
     spare = {"reflect": 1, "circular": 0}
     reaching = [max(e) > n - spare.get(mode, 0) for e, n in zip(edges, x.shape, strict=True) if max(e)]
     _refuse(mode in spare and any(reaching), "the padding is too large")

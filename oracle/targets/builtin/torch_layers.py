@@ -239,8 +239,8 @@ l2_penalty = differentiated(lambda w, *, weight=1.0: 0.5 * weight * (w * w).sum(
 
 
 def _dropout(x: Any, mask: Any, *, p: float = 0.5) -> Any:
-    if x.shape != mask.shape:
-        raise ValueError("x and mask differ in shape")
+    if x.shape != mask.shape or mask.is_complex():
+        raise ValueError("x and mask differ in shape, or mask is complex")
     if not 0 <= p <= 1:
         raise ValueError("dropout probability has to be between 0 and 1")  # as F.dropout does
     return x * mask / (1 - p)

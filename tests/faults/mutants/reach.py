@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from impl import functional
-from oracle.cases import Case, edge_cases
-from oracle.cases.case import refused_case
+from oracle.cases import Arrays, Case, edge_cases
+from oracle.cases.case import refused_call
 from oracle.layers import LAYERS
 from oracle.run.run import Options
 from tests.faults.mutants.load import imported_anew
@@ -38,15 +38,10 @@ def layers_of(mutant: Mutant) -> list[str]:
 
     Composed layers come last, and of the layers over 1, 2 and 3 axes those over 2 come first: one axis cannot be taken for
     another, three are dear. The last one is over 1 axis if there is one, because axes -1 and 3 may be the same.
-
-    If none does, as it is with a check that no bad call comes to, the function counts. What is executed when impl is
-    imported may change the layers that mention it, or those of its file. Without any layer, only JAX arrays come to it.
     """
-    reached = _reached(mutant.file, mutant.lines) or _reached(mutant.file, mutant.around)
-    if not reached and _within(mutant.file, mutant.around) & _at_import():
-        reached = _mentioning(mutant.function)
-        if not reached:
-            return [layer for layer in LAYERS if _family(layer) == mutant.module]
+    reached = _known_to_execute(mutant)
+    if not reached:
+        return executing(mutant)
     families: set[str] = set()
     ranks: dict[str, tuple[bool, bool, tuple[bool, int]]] = {}
     for layer in sorted(reached, key=_cost):
@@ -55,6 +50,30 @@ def layers_of(mutant: Mutant) -> list[str]:
     ranked = sorted(reached, key=ranks.__getitem__)
     over_one = [layer for layer in ranked if layer.endswith("1d")][:1]
     return [layer for layer in ranked if layer not in over_one][: MOST_LAYERS - len(over_one)] + over_one
+
+
+def executing(mutant: Mutant) -> list[str]:
+    """Return all layers that execute what is changed, or of which nothing else is known.
+
+    What is executed when impl is imported may change every layer of its file. Without any layer, only JAX arrays come to
+    what is changed.
+    """
+    found = _known_to_execute(mutant)
+    if not found and _within(mutant.file, mutant.around) & _at_import():
+        return [layer for layer in LAYERS if _family(layer) == mutant.module]
+    return found
+
+
+def _known_to_execute(mutant: Mutant) -> list[str]:
+    """Return the layers that execute what is changed.
+
+    If none does, as it is with a check that no bad call comes to, the function counts, and of what is executed when impl is
+    imported, the layers that mention it.
+    """
+    reached = _reached(mutant.file, mutant.lines) or _reached(mutant.file, mutant.around)
+    if not reached and _within(mutant.file, mutant.around) & _at_import():
+        return _mentioning(mutant.function)
+    return reached
 
 
 @functools.cache
@@ -103,15 +122,15 @@ def _executed(layer: str) -> Lines:
     executed: Lines = set()
     with _traced(executed), np.errstate(all="ignore"):
         for case in edge_cases(LAYERS[layer], DTYPE):
-            _call(layer, case)
+            _call(layer, case, case.arrays())
         for refusal in LAYERS[layer].refusals:
             with suppress(ValueError, TypeError):
-                _call(layer, refused_case(LAYERS[layer], DTYPE, refusal))
+                _call(layer, *refused_call(LAYERS[layer], DTYPE, refusal))
     return executed
 
 
-def _call(layer: str, case: Case) -> None:
-    value, pullback = getattr(functional, layer).vjp(*case.arrays(), **case.configuration)
+def _call(layer: str, case: Case, arrays: Arrays) -> None:
+    value, pullback = getattr(functional, layer).vjp(*arrays, **case.configuration)
     first = value[0] if isinstance(value, tuple) else value
     pullback(np.ones(first.shape, first.dtype))
 

@@ -23,12 +23,13 @@ from oracle.trial.search import Search
 from oracle.trial.strength import Strength
 from tests.faults.mutants.load import mutated
 from tests.faults.mutants.mutator import Mutant
-from tests.faults.mutants.reach import layers_of
+from tests.faults.mutants.reach import executing, layers_of
 
 DEFAULTS = Options()
 SECONDS_OF_A_QUESTION = 10  # of the processor
 SECONDS_OF_A_MUTANT = 900
 MEMORY = 6 * 2**30
+NOT_REFUSED = "error refusal y"
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Outcome:
     case: str = ""
 
 
-def try_mutant(mutant: Mutant, layers: Iterable[str]) -> Outcome:
-    """Put the layers on trial that a mutant may change, until something is found."""
+def try_mutant(mutant: Mutant, layers: Iterable[str], others: Iterable[str] = ()) -> Outcome:
+    """Put the layers on trial that a mutant may change, until something is found. The others only get their bad calls."""
     layers = tuple(layers)
     with ExitStack() as stack:
         try:
@@ -57,26 +58,37 @@ def try_mutant(mutant: Mutant, layers: Iterable[str]) -> Outcome:
             return Outcome(mutant.key, layers, f"not loaded: {type(error).__name__}: {error}")
         for dtype in DEFAULTS.dtypes:
             for layer in layers:
-                found = _first_found(_Limited(InProcess(getattr(functional, layer).vjp)), layer, dtype)
+                found = _first_found(Limited(InProcess(getattr(functional, layer).vjp)), layer, dtype)
                 if found is not None:
                     return Outcome(mutant.key, layers, found[0], layer, dtype, *found[1:])
+        for layer in others:
+            key = _accepted(Limited(InProcess(getattr(functional, layer).vjp)), layer, DEFAULTS.dtypes[0])
+            if key is not None:
+                return Outcome(mutant.key, layers, NOT_REFUSED, layer, DEFAULTS.dtypes[0], 0, key)
     return Outcome(mutant.key, layers)
 
 
 def _first_found(asked: Asked, layer: str, dtype: str) -> tuple[str, int, str] | None:
     """Return what is found first, after how many judged cases, and where; bad calls come before the cases."""
-    for refusal, _ in judge_refusals(asked, layer, dtype).accepted:
-        return "error refusal y", 0, refusal.key
+    key = _accepted(asked, layer, dtype)
+    if key is not None:
+        return NOT_REFUSED, 0, key
     search = Search(asked, layer, dtype)
-    search.strength = _NotAsked(layer, dtype)
+    search.strength = NotAsked(layer, dtype)
     search.run(DEFAULTS.examples, DEFAULTS.seed, until_found=True)
     for case, (finding, *_) in search.wrong.items():
         return f"{' '.join(finding.fault)}: {finding.message}"[:300], search.judged, case.key
     return None
 
 
-class _NotAsked(Strength):
-    """The strength of a search is not asked for here, and costs more than the search."""
+def _accepted(asked: Asked, layer: str, dtype: str) -> str | None:
+    """Return the key of a bad call that is not refused."""
+    accepted = judge_refusals(asked, layer, dtype).accepted
+    return accepted[0][0].key if accepted else None
+
+
+class NotAsked(Strength):
+    """The strength of a search, which is not asked for here and costs more than the search."""
 
     def would_exclude(self, case: Case, outputs: Collection[str] | None = None, planned: bool = False) -> set[str]:
         return set()
@@ -86,7 +98,7 @@ class _OutOfTime(BaseException):
     """A mutant has computed for too long."""
 
 
-class _Limited:
+class Limited:
     """A layer that loses a question if it computes for too long."""
 
     def __init__(self, layer: Asked) -> None:
@@ -114,7 +126,7 @@ def outcomes(mutants: Iterable[Mutant], processes: int = 2) -> Iterator[Outcome]
     context = multiprocessing.get_context("spawn")
     with ProcessPool(processes, context=context, initializer=_limit_memory) as pool:
         futures = [
-            (mutant, pool.schedule(try_mutant, (mutant, layers), timeout=SECONDS_OF_A_MUTANT))
+            (mutant, pool.schedule(try_mutant, (mutant, layers, _others(mutant, layers)), timeout=SECONDS_OF_A_MUTANT))
             for layers, mutant in tasks
         ]
         for mutant, future in futures:
@@ -122,6 +134,10 @@ def outcomes(mutants: Iterable[Mutant], processes: int = 2) -> Iterator[Outcome]
                 yield future.result()
             except (NoAnswer, ProcessExpired) as error:
                 yield Outcome(mutant.key, (), f"process lost: {error!r}")
+
+
+def _others(mutant: Mutant, layers: Collection[str]) -> list[str]:
+    return [layer for layer in executing(mutant) if layer not in layers]
 
 
 def _limit_memory() -> None:
