@@ -256,6 +256,7 @@ register(
             Edge(((1, 1, 4), (1,), (1,))),
             Edge(((2, 2, 4), (2,), None), {"eps": 0.5}),
             Edge(((2, 3, 3, 2), (3,), (3,))),
+            Edge(((1, 2, 3, 2), (2,), (2,))),
             Edge(((2, 2, 2, 2, 2), (2,), (2,))),
             Edge(((2, 3, 4), None, None)),
             *(Edge(((2, 2, 3, 2), (2,), (2,)), values=values) for values in _SPREADS),
