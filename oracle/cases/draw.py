@@ -26,14 +26,20 @@ def edge_cases(layer: Layer, dtype: str) -> list[Case]:
     """Return the cases of every run: the layer's own edges, and again with mixed layouts and with each kind of values.
 
     The layouts differ from array to array, that of dy too. Each array except the first takes a kind of odd values once.
+    Some native code goes wrong only if x is in channels-last memory and another array is not contiguous, or if dy is in
+    channels-last memory and the batch, of one, was folded away.
     """
     edges = _edges(layer, dtype)
     ordinary = _ordinary(edges)
     largest = max(ordinary, key=lambda case: case.elements)
+    of_one = [case for case in ordinary if (case.shapes[0] or ())[:1] == (1,)]
     rounds = max(len(ordinary), len(ODD_LAYOUTS))
     cases = edges + [_laid_out(ordinary[i % len(ordinary)], i) for i in range(rounds)]
     cases += [replace(largest, values=values) for values in Values]
     cases += [replace(largest, values=values, memory=(Memory.CHANNELS_LAST,)) for values in IN_LAYOUTS]
+    cases.append(_in_memory(largest, x=Memory.CHANNELS_LAST, others=Memory.STRIDED, dy=Memory.CHANNELS_LAST))
+    for case in sorted(of_one, key=lambda case: case.elements)[-1:]:
+        cases.append(_in_memory(case, dy=Memory.CHANNELS_LAST))
     cases += [
         replace(largest, values=ODD_VALUES[i % len(ODD_VALUES)], odd_array=name)
         for i, name in enumerate(_other_arrays(layer, largest))
@@ -105,6 +111,16 @@ def _laid_out(case: Case, i: int) -> Case:
     count = len(ODD_LAYOUTS)
     layouts = [ODD_LAYOUTS[(i + 3 * place) % count] for place in range(len(case.shapes))]
     return replace(case, memory=(*layouts, ODD_LAYOUTS[(i + 2) % count]))
+
+
+def _in_memory(
+    case: Case,
+    x: Memory = Memory.CONTIGUOUS,
+    others: Memory = Memory.CONTIGUOUS,
+    dy: Memory = Memory.CONTIGUOUS,
+) -> Case:
+    """Return the case with these layouts of its first array, of its other arrays and of dy."""
+    return replace(case, memory=(x, *[others] * (len(case.shapes) - 1), dy))
 
 
 def _other_arrays(layer: Layer, case: Case) -> list[str]:

@@ -35,13 +35,13 @@ class Memory(StrEnum):
         if self is Memory.FORTRAN:
             return np.array(x, order="F")
         if self is Memory.CHANNELS_LAST and x.ndim >= 3:
-            return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+            return np.moveaxis(np.array(np.moveaxis(x, 1, -1), order="C"), -1, 1)
         if self is Memory.STRIDED and x.ndim:
             wide = np.full((*x.shape[:-1], 2 * x.shape[-1]), FILL).astype(x.dtype)
             wide[..., ::2] = x
             return wide[..., ::2]
         if self is Memory.REVERSED and x.ndim:
-            return np.ascontiguousarray(x[..., ::-1])[..., ::-1]
+            return np.array(x[..., ::-1], order="C")[..., ::-1]
         if self is Memory.OFFSET and x.ndim:
             wide = np.full((x.shape[0] + 2, *x.shape[1:]), FILL).astype(x.dtype)
             wide[1:-1] = x

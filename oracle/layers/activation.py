@@ -143,7 +143,7 @@ for _function, _name, _others, _documents in (
     (tanh, "", (), ("003: Tanh",)),
     (softplus, "", (), ()),
 ):
-    _more = [Edge(((3, 4),), {_name: value}) for value in _others]
+    _more = [Edge(((3, 4),), {_name: value}, values) for value in _others for values in ("normal", "extreme")]
     register(
         Layer(
             _function.__name__,

@@ -225,6 +225,7 @@ register(
             Edge(((3, 4), None, (4,)), {"eps": 0.5}),
             Edge(((3, 4), (4,), None), {"normalized_ndim": 1}),
             Edge(((2, 3), (2, 3), (2, 3)), {"normalized_ndim": 2}),
+            Edge(((3, 1), (1,), (1,)), values="extreme"),  # no spread: 0, however large the mean
             *(Edge(((3, 5), (5,), (5,)), values=values) for values in _SPREADS),
         ],
         ranges=_LAST_AXES,
@@ -246,6 +247,7 @@ register(
             Edge(((3, 6), (6,), (6,)), {"groups": 2}),
             Edge(((2, 3, 4), None, None), {"groups": 1}),
             Edge(((2, 3, 4), (3,), None), {"groups": 3, "eps": 0.5}),
+            Edge(((2, 2), (2,), (2,)), {"groups": 2}, "extreme"),
             *(Edge(((2, 4, 3, 2), (4,), (4,)), {"groups": 2}, values) for values in _SPREADS),
         ],
         ranges=_EPS | {"groups": Range(1, whole=True)},
@@ -267,6 +269,7 @@ register(
             Edge(((1, 1, 4), (1,), (1,))),
             Edge(((2, 2, 4), (2,), None), {"eps": 0.5}),
             Edge(((2, 3, 3, 2), (3,), (3,))),
+            Edge(((1, 2, 3, 2), (2,), (2,))),
             Edge(((2, 2, 2, 2, 2), (2,), (2,))),
             Edge(((2, 3, 4), None, None)),
             *(Edge(((2, 2, 3, 2), (2,), (2,)), values=values) for values in _SPREADS),

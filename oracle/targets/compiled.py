@@ -13,6 +13,9 @@ import numpy as np
 from oracle.targets.ask import LayerFunction
 from oracle.targets.precision import precision_of
 
+MOST_PROGRAMS = 200  # of each some 40 memory mappings are kept; XLA aborts the process at 65,530, Linux's limit
+_programs: set[Any] = set()
+
 
 def device_named(name: str | None) -> Any:
     """Return JAX's device of a name (cpu, gpu, tpu, gpu:1), or its default. Raises LookupError if there is none."""
@@ -46,7 +49,9 @@ def compiled(function: LayerFunction, device: Any = None) -> LayerFunction:
 
     @functools.wraps(function)
     def layer(*arrays: np.ndarray | None, **configuration: Any) -> tuple[Any, Callable[[Any], Any]]:
-        first, whole = program(tuple(configuration.items()))
+        options = tuple(configuration.items())
+        _make_room((function, options, tuple(None if x is None else (x.shape, x.dtype) for x in arrays)))
+        first, whole = program(options)
         with precision_of(*arrays), jax.default_matmul_precision("highest"):
             present = [None if x is None else _put(x, device) for x in arrays]
             shape = jax.eval_shape(first, present)
@@ -60,6 +65,14 @@ def compiled(function: LayerFunction, device: Any = None) -> LayerFunction:
         return jax.tree.map(np.asarray, value), pullback
 
     return layer
+
+
+def _make_room(program: Any) -> None:
+    """Forget everything that is compiled before too many programs are kept."""
+    if program not in _programs and len(_programs) >= MOST_PROGRAMS:
+        jax.clear_caches()
+        _programs.clear()
+    _programs.add(program)
 
 
 def _put(x: np.ndarray, device: Any) -> Any:

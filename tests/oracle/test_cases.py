@@ -47,7 +47,7 @@ def test_the_arrays_and_the_truth_do_not_depend_on_the_layout():
 
 @pytest.mark.parametrize("memory", Memory)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(), (0, 2), (3,), (2, 3), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(), (0, 2), (3,), (2, 3), (2, 3, 4), (2, 1, 3), (3, 1)])
 def test_a_layout_keeps_the_elements(memory, dtype, shape):
     x = np.arange(prod(shape)).reshape(shape).astype(numpy_dtype(dtype))
     laid_out = memory.lay_out(x)
