@@ -1,4 +1,4 @@
-"""Put a wrong layer before the cases that a default run judges first: the planned ones, in their order.
+"""Put a wrong layer before the cases that a default run judges: first the planned ones, in their order.
 
 The planned cases do not depend on the seed of a run. What is found in them is found for every seed.
 """
@@ -13,8 +13,10 @@ from oracle.judge import judge
 from oracle.run.run import Options
 from oracle.targets.ask import Asked
 from oracle.trial.plan import planned_cases
+from oracle.trial.search import Search
 
 DEFAULTS = Options()
+SEEDS = (0, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,23 @@ def planned(layer: str) -> Iterator[Case]:
     """Yield the planned cases that a default run judges, dtype by dtype."""
     for dtype in DEFAULTS.dtypes:
         yield from planned_cases(layer, dtype, DEFAULTS.sizes)[: DEFAULTS.examples]
+
+
+def judged_until_found(asked: Asked, layer: str) -> list[int | None]:
+    """Return, for each seed, how many cases a default run judges until its first finding; None if it finds nothing.
+
+    What no planned case shows is searched for with every seed.
+    """
+    first = first_found(asked, layer)
+    return [_searched(asked, layer, seed) if first is None else first.judged for seed in SEEDS]
+
+
+def _searched(asked: Asked, layer: str, seed: int) -> int | None:
+    judged = 0
+    for dtype in DEFAULTS.dtypes:
+        search = Search(asked, layer, dtype, DEFAULTS.sizes)
+        search.run(DEFAULTS.examples, seed, until_found=True)
+        judged += search.judged
+        if search.found:
+            return judged
+    return None
