@@ -13,7 +13,8 @@ Rows = list[dict[str, Any]]
 
 def written(found: Rows) -> str:
     """Return the three of them."""
-    return "\n".join([_by_family(found), _by_what(found), *map(_line, found)]) + "\n"
+    by_layer = sorted(found, key=lambda r: (r["family"], r["fault"]))
+    return "\n".join([_by_family(found), _by_what(found), *map(_line, by_layer)]) + "\n"
 
 
 def _by_family(found: Rows) -> str:
@@ -49,18 +50,18 @@ def _table(heads: list[str], lines: list[list[object]]) -> str:
 
 def _line(r: dict[str, Any]) -> str:
     """Return what came of one fault."""
+    cases = sorted({n for n in r["judged"] if n is not None})
+    found = (
+        f"with judged case {', '.join(map(str, cases))}"
+        if cases
+        else "by its bad calls"
+        if all(r["found"])
+        else "never"
+    )
+    said = "; ".join(f"{where}: {text}" for where, text in r["said"].items())
     seen = [name for name, sees in zip(CHECKERS, r["seen"], strict=True) if sees]
-    after = sorted({n for n in r["judged"] if n is not None})
+    seen += ["`check_grads` in the trial's own case"] if r["seen in its own case"] else []
     return (
-        f"- {r['fault']} ({r['origin']}): "
-        + (
-            "not found; "
-            if not any(r["found"])
-            else f"found after {after} cases; "
-            if after
-            else "accepts a bad call; "
-        )
-        + f"shows in {', '.join(r['shown']) or 'nothing'}; diagnosis {r['diagnosis']}: {r['said'] or 'nothing is said'}; "
-        + f"seen by {', '.join(seen) or 'no checker'}"
-        + (", and by `check_grads` in the trial's own case" if r["seen in its own case"] else "")
+        f"- **{r['fault']}** ({r['origin']}). Found {found}, in {', '.join(r['shown'])}. "
+        f"Diagnosis {r['diagnosis']}{': ' if said else ''}{said}. Seen by {', '.join(seen) or 'no checker'}."
     )

@@ -5,7 +5,6 @@ The planned cases do not depend on the seed of a run. What is found in them is f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from oracle.cases import Case
@@ -28,17 +27,16 @@ class Found:
 
 
 def first_found(asked: Asked, layer: str) -> Found | None:
-    """Return the first planned case of a default run, in either dtype, that a layer gets wrong."""
-    for judged, case in enumerate(planned(layer), 1):
-        if judge(asked, case).findings:
-            return Found(case, judged)
+    """Return the first planned case of a default run, in either dtype, that a layer gets wrong.
+
+    A run that finds nothing in the first dtype has judged all its examples before it comes to the second.
+    """
+    for turn, dtype in enumerate(DEFAULTS.dtypes):
+        planned = planned_cases(layer, dtype, DEFAULTS.sizes)[: DEFAULTS.examples]
+        for judged, case in enumerate(planned, turn * DEFAULTS.examples + 1):
+            if judge(asked, case).findings:
+                return Found(case, judged)
     return None
-
-
-def planned(layer: str) -> Iterator[Case]:
-    """Yield the planned cases that a default run judges, dtype by dtype."""
-    for dtype in DEFAULTS.dtypes:
-        yield from planned_cases(layer, dtype, DEFAULTS.sizes)[: DEFAULTS.examples]
 
 
 def judged_until_found(asked: Asked, layer: str) -> list[int | None]:

@@ -14,7 +14,7 @@ from oracle.judge import Fault as Kind
 from oracle.judge import Finding, aspect_of, judge, judge_refusals
 from oracle.layers import LAYERS
 from oracle.targets.ask import InProcess, LayerFunction
-from oracle.trial.plan import planned_cases
+from oracle.trial.search import Search
 from tests.faults import FAULTS, Fault, planted
 from tests.faults.checkers import CHECKERS, passes_check_grads, usual
 from tests.faults.search import DEFAULTS, SEEDS, first_found, judged_until_found
@@ -22,7 +22,7 @@ from tests.faults.slips import planted_slip, slips_with_effect
 
 SLIPS_PER_LAYER = 2
 FRESH = 1000  # is added to the seeds of the cases that a diagnosis is checked with
-MOST_FRESH, MOST_ELEMENTS = 8, 20_000
+MOST_FRESH, MOST_ELEMENTS = 24, 20_000
 NUMERIC = ("value", "gradient", "subgradient")
 DIAGNOSES = ("right", "several", "none", "wrong")
 PATCH, TILES, SLIP = "patch", "patch at a tile size", "slip"
@@ -39,7 +39,7 @@ class Slipped:
     sentence: str
 
     def __str__(self) -> str:
-        return f"{self.layer}: {self.sentence} (slip)"
+        return f"{self.layer}: {self.sentence}"
 
 
 def rows() -> list[Fault | Slipped]:
@@ -98,17 +98,12 @@ def _asked(fault: Fault | Slipped) -> Iterator[InProcess]:
 
 
 def _shown(asked: InProcess, layer: str) -> tuple[Failing, list[Case]]:
-    """Judge the planned cases of the dtype that shows the fault first. Returns what fails, and the cases that are right."""
+    """Search as a default run does, in the dtype that shows the fault first. Returns what fails, and what is right."""
     first = first_found(asked, layer)
-    failing: Failing = {}
-    right: list[Case] = []
-    for case in [] if first is None else planned_cases(layer, first.case.dtype, DEFAULTS.sizes)[: DEFAULTS.examples]:
-        findings = judge(asked, case).findings
-        for finding in findings:
-            failing.setdefault(finding.fault, []).append((case, finding))
-        if not findings:
-            right.append(case)
-    return failing, right
+    search = Search(asked, layer, DEFAULTS.dtypes[0] if first is None else first.case.dtype, DEFAULTS.sizes)
+    search.run(DEFAULTS.examples, SEEDS[0])
+    kinds = dict.fromkeys(kind for kind, _ in search.found)
+    return {kind: search.failing(kind) for kind in kinds}, search.right
 
 
 def _what(numeric: Failing) -> str:
@@ -136,25 +131,25 @@ def _rightness(asked: InProcess, fault: Fault | Slipped, kind: Kind, diagnosis: 
 
 
 def _fresh(asked: InProcess, kind: Kind, failing: list[tuple[Case, Finding]]) -> Iterator[tuple[Case, Finding]]:
-    """Yield what the layer gets wrong in the same way with other numbers."""
-    ordinary = [case for case, _ in failing if case.values is Values.NORMAL and case.size[1] <= MOST_ELEMENTS]
-    for case in ordinary[:MOST_FRESH]:
+    """Yield what the layer gets wrong in the same way with other numbers, in configurations from all of the search."""
+    ordinary = [case for case in _ordinary(kind, failing) if case.elements <= MOST_ELEMENTS]
+    for case in ordinary[:: -(-len(ordinary) // MOST_FRESH) or 1]:
         fresh = replace(case, seed=case.seed + FRESH)
         yield from ((fresh, finding) for finding in judge(asked, fresh).findings if finding.fault == kind)
 
 
+def _ordinary(kind: Kind, failing: list[tuple[Case, Finding]]) -> list[Case]:
+    """Return the cases with ordinary numbers that have shown a fault, without edges such as an empty array."""
+    return [case for case, _ in failing if case.values is Values.NORMAL and aspect_of(kind, case) == "mathematics"]
+
+
 def _seen_in_its_own_case(function: LayerFunction, layer: str, numeric: Failing) -> bool:
-    """Whether ``check_grads`` sees the fault in the smallest case with ordinary numbers that the trial found it with.
+    """Whether ``check_grads`` sees the fault in the first case with ordinary numbers that the trial found it with.
 
     It must accept the truth there.
     """
-    ordinary = [
-        case
-        for kind, found in numeric.items()
-        for case, _ in found
-        if case.values is Values.NORMAL and aspect_of(kind, case) == "mathematics"
-    ]
+    ordinary = [case for kind, failing in numeric.items() for case in _ordinary(kind, failing)]
     if not ordinary:
         return False
-    smallest = replace(min(ordinary, key=lambda case: case.elements), dtype="float64").contiguous
-    return passes_check_grads(planted_slip(layer, "").function, smallest) and not passes_check_grads(function, smallest)
+    first = replace(ordinary[0], dtype="float64").contiguous
+    return passes_check_grads(planted_slip(layer, "").function, first) and not passes_check_grads(function, first)
