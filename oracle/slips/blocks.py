@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -19,37 +20,46 @@ BLOCKS = (4, 8, 16, 32, 64, 128, 256, 1024)
 
 def block_slips(at: Circumstances) -> Iterator[Slip]:
     """Yield a slip for each output, each axis that is longer than a block, and each size of a block."""
-    lengths = _lengths(at)
-
-    @functools.cache
-    def cut(axis: str, length: int) -> Answers:
-        return _cut(at, axis, length)
-
-    for axis, length in lengths.items():
+    for axis, length in _lengths(at).items():
         for block in (block for block in BLOCKS if block < length):
             for output in at.names:
-                beyond, whole = f"the first {block} along {axis}", length - length % block
-                yield Slip(f"{output} uses only {beyond}", functools.partial(_of, cut, output, axis, block))
-                written = functools.partial(_written, output, axis, block)
+                beyond = f"the first {block} along {axis}"
+                yield Slip(f"{output} uses only {beyond}", functools.partial(_used, output, axis, block, False))
+                written = functools.partial(_written, output, axis, block, False)
                 yield Slip(f"{output} is zero beyond {beyond}, as if it were never written", written)
-                if whole < length:
+                if length % block:
                     beyond = f"the last whole block of {block} along {axis}"
-                    used = functools.partial(_of, cut, output, axis, whole)
+                    used = functools.partial(_used, output, axis, block, True)
                     yield Slip(f"{output} leaves out what is beyond {beyond}", used)
-                    written = functools.partial(_written, output, axis, whole)
+                    written = functools.partial(_written, output, axis, block, True)
                     yield Slip(f"{output} is zero beyond {beyond}, as if it were never written", written)
 
 
-def _of(cut: functools._lru_cache_wrapper[Answers], output: str, axis: str, length: int, at: Circumstances) -> Answers:
-    answers = cut(axis, length)
+def _end(at: Circumstances, axis: str, block: int, whole: bool) -> int | None:
+    """Return where code stops along an axis: after the first block or after the last whole one. None: it does not stop.
+
+    A slip that one case has shown is asked for its answers in other cases, in which the axis has another length.
+    """
+    length = _lengths(at).get(axis, 0)
+    end = length - length % block if whole else block
+    return end if block < length and end < length else None
+
+
+def _used(output: str, axis: str, block: int, whole: bool, at: Circumstances) -> Answers:
+    """Return an output of code that stops at a length along an axis."""
+    end = _end(at, axis, block, whole)
+    answers = NOTHING if end is None else _cut(at, axis, end)
     return {output: answers[output]} if output in answers else NOTHING
 
 
-def _written(output: str, axis: str, length: int, at: Circumstances) -> Answers:
+def _written(output: str, axis: str, block: int, whole: bool, at: Circumstances) -> Answers:
     """Return an output that is right up to a length along an axis, and zero beyond."""
-    array, y = _signature_of(at, output), at.true(output)
-    axes = axes_of(array, y.ndim)
-    return {output: _kept(y, axes, axis, length)} if axis in axes else NOTHING
+    end = _end(at, axis, block, whole)
+    if end is None or output not in at.truth.pairs:
+        return NOTHING
+    y = at.true(output)
+    axes = axes_of(_signature_of(at, output), y.ndim)
+    return {output: _kept(y, axes, axis, end)} if axis in axes else NOTHING
 
 
 def axes_of(array: Array, ndim: int) -> list[str]:
@@ -72,31 +82,39 @@ def axes_of(array: Array, ndim: int) -> list[str]:
 
 def _named(at: Circumstances) -> dict[str, tuple[np.ndarray, list[str]]]:
     """Return each given array and dy with the names of its axes."""
-    named = {}
-    for array in at.layer.signature.arrays:
-        x = at.array(array.name)
-        if x is not None:
-            named[array.name] = x, axes_of(array, x.ndim)
-    named["dy"] = at.dy.astype(np.float64), axes_of(at.layer.signature.outputs[0], at.dy.ndim)
-    return named
+    given = zip(at.layer.signature.arrays, at.arrays, strict=True)
+    named = {array.name: (x, axes_of(array, x.ndim)) for array, x in given if x is not None}
+    return named | {"dy": (at.dy, axes_of(at.layer.signature.outputs[0], at.dy.ndim))}
+
+
+_LENGTHS: WeakKeyDictionary[Circumstances, dict[str, int]] = WeakKeyDictionary()
+_CUTS: WeakKeyDictionary[Circumstances, dict[tuple[str, int], Answers]] = WeakKeyDictionary()
 
 
 def _lengths(at: Circumstances) -> dict[str, int]:
-    lengths: dict[str, int] = {}
-    for x, axes in _named(at).values():
-        for axis, length in zip(axes, x.shape, strict=True):
-            lengths[axis] = max(length, lengths.get(axis, 0))
-    return lengths
+    if at not in _LENGTHS:
+        lengths: dict[str, int] = {}
+        for x, axes in _named(at).values():
+            for axis, length in zip(axes, x.shape, strict=True):
+                lengths[axis] = max(length, lengths.get(axis, 0))
+        _LENGTHS[at] = lengths
+    return _LENGTHS[at]
 
 
 def _cut(at: Circumstances, axis: str, length: int) -> Answers:
-    """Return the answers of code that stops after so many steps along an axis: it reads and writes nothing beyond."""
-    cut = {name: _kept(x, axes, axis, length) for name, (x, axes) in _named(at).items()}
-    dy = cut.pop("dy")
-    found = dict(at.elsewhere(given=cut, dy=dy))
-    for name, y in found.items():
-        found[name] = _kept(y, axes_of(_signature_of(at, name), y.ndim), axis, length)
-    return found
+    """Return the answers of code that stops after so many steps along an axis: it reads and writes nothing beyond.
+
+    They are computed once for all outputs.
+    """
+    known = _CUTS.setdefault(at, {})
+    if (axis, length) not in known:
+        cut = {name: _kept(x, axes, axis, length) for name, (x, axes) in _named(at).items()}
+        dy = cut.pop("dy")
+        found = dict(at.elsewhere(given=cut, dy=dy))
+        for name, y in found.items():
+            found[name] = _kept(y, axes_of(_signature_of(at, name), y.ndim), axis, length)
+        known[axis, length] = found
+    return known[axis, length]
 
 
 def _signature_of(at: Circumstances, output: str) -> Array:

@@ -19,7 +19,11 @@ def layout_slips(at: Circumstances) -> Iterator[Slip]:
             yield Slip(f"{name} is read as if it were contiguous", functools.partial(_read_as, name, Memory.CONTIGUOUS))
     if layouts["dy"] is not layouts[first] and not layouts[first].guarded:
         sentence = f"dy is read as if it lay in memory in the same way as {first}"
-        yield Slip(sentence, functools.partial(_read_as, "dy", layouts[first]))
+        yield Slip(sentence, functools.partial(_dy_read_as, first))
+
+
+def _dy_read_as(first: str, at: Circumstances) -> Answers:
+    return _read_as("dy", at.case.memory_by_name[first], at)
 
 
 def _read_as(name: str, memory: Memory, at: Circumstances) -> Answers:

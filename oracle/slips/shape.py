@@ -122,12 +122,13 @@ def _samples_flattened(at: Circumstances) -> Answers:
 def _samples_mixed(at: Circumstances) -> Answers:
     x = at.array("x")
     assert x is not None
-    return {"y": x.reshape(at.dy.shape, order="F")} if windows.small(at) else NOTHING
+    return {"y": x.ravel(order="F").reshape(at.dy.shape)} if windows.small(at) else NOTHING
 
 
 @slip("dx mixes the samples: the whole array is in the order of Fortran", "flatten")
 def _samples_of_gradient_mixed(at: Circumstances) -> Answers:
-    return {"dx": at.dy.astype(np.float64).reshape(at.true("dx").shape, order="F")} if windows.small(at) else NOTHING
+    dx = at.dy.astype(np.float64).ravel(order="F").reshape(at.true("dx").shape)
+    return {"dx": dx} if windows.small(at) else NOTHING
 
 
 @slip("dx keeps the shape of y", "flatten")

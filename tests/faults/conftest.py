@@ -42,6 +42,6 @@ class _Table:
             self.rows += [value for name, value in report.user_properties if name == ROWS]
 
     def pytest_sessionfinish(self) -> None:
-        from tests.faults.table import written
+        from tests.faults.report import written
 
         self.path.write_text(written(self.rows), encoding="utf-8")

@@ -11,7 +11,9 @@ import pytest
 from oracle.cases import Case, Memory
 from oracle.judge import judge
 from oracle.layers import LAYERS
-from oracle.slips import slips_of
+from oracle.slips import Circumstances, slips_at, slips_of
+from oracle.slips.blocks import block_slips
+from oracle.slips.layout import layout_slips
 from oracle.trial.plan import planned_cases
 from oracle.trial.strength import Strength
 from tests.faults.search import DEFAULTS, first_found
@@ -65,6 +67,24 @@ def test_every_slip_is_found(layer):
 def test_a_planted_slip_sees_how_an_array_lies_in_memory(memory):
     x = np.arange(120.0).reshape(2, 3, 4, 5)
     assert memory_of(memory.lay_out(x)) is memory
+
+
+@pytest.mark.parametrize("layer", ["softmax", "affine"])
+def test_a_slip_that_one_case_has_shown_is_computed_for_the_lengths_and_layouts_of_another(layer):
+    """A diagnosis asks the slips of one case for their answers in the others."""
+    memories = {"softmax": ("reversed", "contiguous"), "affine": ("contiguous", *["contiguous"] * 2, "reversed")}
+    shapes = {"softmax": lambda n: ((3, n),), "affine": lambda n: ((5, n), (n, 3), (3,))}[layer]
+    first = Circumstances.of(Case(layer, "float64", shapes(70), memory=memories[layer]))
+    other = Circumstances.of(Case(layer, "float64", shapes(39), memory=memories[layer][::-1]))
+    its_own = {slip.sentence: slip for slip in slips_at(other)}
+    shared = [slip for slip in (*block_slips(first), *layout_slips(first)) if slip.sentence in its_own]
+    assert len(shared) > 8
+    for slip in shared:
+        assert same_answers(slip.answers(other), its_own[slip.sentence].answers(other)), slip.sentence
+
+
+def same_answers(a, b):
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
 def test_a_target_with_a_slip_that_changes_nothing_is_right():

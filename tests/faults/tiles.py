@@ -56,7 +56,7 @@ def _(right, x, w, stride, padding, dilation, groups):
     return y
 
 
-@fault("conv_transpose2d", "y: the first block of rows is unfolded again in the place of each", "impl.array._unfolded")
+@fault("conv_transpose2d", "dx, dw: the first block of rows is unfolded again for each", "impl.array._unfolded")
 def _(right, *arguments):
     first = None
     for samples, rows, columns in right(*arguments):
