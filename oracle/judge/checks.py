@@ -163,19 +163,20 @@ def _accurate(elements: Elements, ratio: np.ndarray) -> bool:
     """Whether every wrong element is right up to accuracy.
 
     It is if it misses by no more than sqrt(unit roundoff) of its own scale. The roundoff is that of the dtype of the answer
-    if it is coarser than the dtype that was due. It also is if it misses by no more than rounding of the largest elements
-    explains: a Fourier transform of n numbers and a table of sums round all elements together, about log2(n) times, and
-    leave each with the error of the largest (Higham, Accuracy and Stability of Numerical Algorithms, section 24.1). If an
-    element has no rounding of its own, because all its products are with zeros of the padding, those are the largest
-    products that the inputs allow.
+    if it is coarser than the dtype that was due. It also is if it misses by no more than rounding of the largest numbers
+    explains: a Fourier transform of n numbers and a table of sums round all of them together, about log2(n) times, and
+    leave each result with the error of the largest (Higham, Accuracy and Stability of Numerical Algorithms, section 24.1).
+    That is at most sqrt(unit roundoff) of the largest result, except for results without a rounding of their own: all
+    their products are with zeros of the padding.
     """
     u = max(elements.precision.unit_roundoff, _roundoff(elements.got.dtype))
     error = elements.truth.error
-    bound = error[np.isfinite(error)].max(initial=0.0)
+    rounding = u * elements.largest_product
+    bound = max(rounding, error[np.isfinite(error)].max(initial=0.0))
     depth = max(1.0, float(np.log2(elements.miss.size)))
     with np.errstate(over="ignore"):
         together = np.minimum(depth * bound, np.sqrt(u) * elements.scale.max())
-        together = np.where(error == 0, np.maximum(together, depth * u * elements.largest_product), together)
+        together = np.where(error == 0, np.maximum(together, depth * rounding), together)
         near = np.isfinite(elements.miss) & (elements.miss <= np.maximum(np.sqrt(u) * elements.scale, together))
     return bool(np.all(near[ratio > 1]))
 

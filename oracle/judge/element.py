@@ -29,7 +29,7 @@ class Elements:
     nan_may_spread: bool = False  # the layer's padding or groups may multiply zeros with NaN or infinity
     may_overflow: bool = True  # something on the way to these elements may leave the range of the dtype
     nan_input: np.ndarray | bool = False  # of a gradient: where its array holds NaN
-    nan_kernel: bool = False  # NaN lies in another array than the first, and the layer has padding
+    nan_kernel: bool = False  # NaN lies in another array than the first, and the layer may pad
     given: np.ndarray | None = None  # what went in: its size is the scale of an array that is 0 everywhere
     statistic: bool = False  # an output beside the first: a running mean or variance
     inputs: Sequence[np.ndarray | None] = ()  # all that went in, with dy if these are the elements of a gradient
@@ -258,8 +258,8 @@ def _usual(x: np.ndarray | None) -> float:
 
 
 def _nan_in_a_padded_kernel(case: Case) -> bool:
-    """Whether a case has NaN in another array than the first of a layer with padding."""
-    return case.values is Values.NAN and case.odd_array is not None and "padding" in LAYERS[case.layer].options
+    """Whether a case has NaN in another array than the first of a layer that may multiply zeros with it."""
+    return case.values is Values.NAN and case.odd_array is not None and LAYERS[case.layer].nan_may_spread
 
 
 def error_over_bound(elements: Elements) -> np.ndarray:

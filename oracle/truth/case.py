@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,10 +31,6 @@ class Truth:
     may_overflow: bool = True
 
 
-MOST_KNOWN = 2**28  # bytes of the cases that are remembered
-_KNOWN: dict[Case, Drawn] = {}
-
-
 class Drawn(NamedTuple):
     """What a case leads to."""
 
@@ -48,31 +45,51 @@ class Drawn(NamedTuple):
         return given + sum(pair.nbytes for pair in self.truth.pairs.values())
 
 
+class _Known:
+    """The cases that were asked for last, with what they lead to: at most so many, and at most so many bytes."""
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self.most, self.most_bytes = most, most_bytes
+        self.cases: OrderedDict[Case, tuple[Drawn, int]] = OrderedDict()
+        self.nbytes = 0
+
+    def get(self, case: Case) -> Drawn | None:
+        """Return what is known of a case, and keep it longest."""
+        if case not in self.cases:
+            return None
+        self.cases.move_to_end(case)
+        return self.cases[case][0]
+
+    def put(self, case: Case, known: Drawn) -> None:
+        """Remember a case."""
+        size = known.nbytes
+        self.cases[case] = known, size
+        self.nbytes += size
+
+    def make_room(self) -> None:
+        """Forget the cases that were not asked for the longest."""
+        while self.cases and (len(self.cases) >= self.most or self.nbytes > self.most_bytes):
+            _, (_, size) = self.cases.popitem(last=False)
+            self.nbytes -= size
+
+
+_KNOWN = _Known(512, 2**28)
+
+
 def drawn(case: Case) -> Drawn:
     """Draw the arrays and the cotangent of a case, and compute their truth.
 
     It is the same for every target and in every memory layout.
     """
     contiguous = case.contiguous
-    known = _KNOWN.pop(contiguous, None)
+    known = _KNOWN.get(contiguous)
     if known is None:
         arrays = contiguous.arrays()
         dy = contiguous.cotangent(derive(case.layer, case.shapes, case.configuration).value_shape)
-        _make_room(MOST_KNOWN)
+        _KNOWN.make_room()
         known = Drawn(arrays, dy, truth_of(contiguous, arrays, dy))
-    _KNOWN[contiguous] = known  # the last one is the one that was asked for last
+        _KNOWN.put(contiguous, known)
     return known
-
-
-def _make_room(most: int) -> None:
-    """Forget the cases that were not asked for the longest, until the others have at most so many bytes."""
-    sizes = {case: known.nbytes for case, known in _KNOWN.items()}
-    total = sum(sizes.values())
-    for case, size in sizes.items():
-        if total <= most:
-            return
-        total -= size
-        _KNOWN.pop(case, None)
 
 
 def truth_of(case: Case, arrays: Arrays, dy: np.ndarray) -> Truth:

@@ -92,13 +92,12 @@ def test_no_slip_is_computed_for_a_large_case():
 
 
 def test_remembered_cases_are_bounded_by_their_bytes(monkeypatch):
-    monkeypatch.setattr(truth_case, "_KNOWN", {})
-    monkeypatch.setattr(truth_case, "MOST_KNOWN", 100_000)
+    monkeypatch.setattr(truth_case, "_KNOWN", truth_case._Known(512, 100_000))
     cases = [Case("relu", "float32", ((1000,),), seed=seed) for seed in range(20)]
     first = [drawn(case) for case in cases]
     assert drawn(cases[-1]) is first[-1]
     assert drawn(cases[0]) is not first[0]
-    assert sum(known.nbytes for known in truth_case._KNOWN.values()) <= 100_000 + first[0].nbytes
+    assert truth_case._KNOWN.nbytes <= 100_000 + first[0].nbytes
 
 
 def test_a_second_answer_with_the_same_bits_is_held_once():

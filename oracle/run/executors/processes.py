@@ -14,7 +14,7 @@ from oracle.run.executors.worker import ExecutorError, attempt, call_in
 from oracle.targets.serve import end_with_parent
 from oracle.trial.trial import Outcome, Task, lost
 
-TRIALS_PER_WORKER = 24  # then a fresh one, so that what the libraries of the judge keep does not add up
+TRIALS_PER_WORKER = 48  # then a fresh one, so that what the libraries of the judge keep does not add up
 ATTEMPTS = 3  # a worker dies because of the machine, not because of a target, so its work is done again
 
 
@@ -26,6 +26,8 @@ class Processes:
         self._workers = [
             pebble.ProcessPool(1, TRIALS_PER_WORKER, initializer=end_with_parent, context=context) for _ in range(jobs)
         ]
+        for worker in self._workers:
+            worker.schedule(os.getpid)  # a pool starts its process with its first call; so all of them start now
 
     def call(self, function: Any, *args: Any) -> Any:
         """Call a function in a worker."""
