@@ -167,18 +167,18 @@ def _accurate(elements: Elements, ratio: np.ndarray) -> bool:
     explains: a Fourier transform of n numbers and a table of sums round all of them together, about log2(n) times, and
     leave each result with the error of the largest (Higham, Accuracy and Stability of Numerical Algorithms, section 24.1).
     That is at most sqrt(unit roundoff) of the largest result, except for results without a rounding of their own: all
-    their products are with zeros of the padding.
+    their products are with zeros of the padding. Beside numbers near the end of the range, such rounding would explain
+    everything.
     """
     u = max(elements.precision.unit_roundoff, _roundoff(elements.got.dtype))
-    error = elements.truth.error
-    rounding = u * elements.largest_product
-    bound = max(rounding, error[np.isfinite(error)].max(initial=0.0))
-    depth = max(1.0, float(np.log2(elements.miss.size)))
-    with np.errstate(over="ignore"):
+    near = elements.miss <= np.sqrt(u) * elements.scale
+    if elements.within_range:
+        error, rounding = elements.truth.error, u * elements.largest_product
+        bound = max(rounding, error[np.isfinite(error)].max(initial=0.0))
+        depth = max(1.0, float(np.log2(elements.miss.size)))
         together = np.minimum(depth * bound, np.sqrt(u) * elements.scale.max())
-        together = np.where(error == 0, np.maximum(together, depth * rounding), together)
-        near = np.isfinite(elements.miss) & (elements.miss <= np.maximum(np.sqrt(u) * elements.scale, together))
-    return bool(np.all(near[ratio > 1]))
+        near |= elements.miss <= np.where(error == 0, np.maximum(together, depth * rounding), together)
+    return bool(np.all((near & np.isfinite(elements.miss))[ratio > 1]))
 
 
 def _roundoff(dtype: np.dtype) -> float:

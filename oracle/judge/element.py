@@ -32,7 +32,8 @@ class Elements:
     nan_kernel: bool = False  # NaN lies in another array than the first, and the layer may pad
     given: np.ndarray | None = None  # what went in: its size is the scale of an array that is 0 everywhere
     statistic: bool = False  # an output beside the first: a running mean or variance
-    inputs: Sequence[np.ndarray | None] = ()  # all that went in, with dy if these are the elements of a gradient
+    inputs: Sequence[np.ndarray | None] = ()  # what an algorithm may multiply with zeros: nothing for most layers
+    within_range: bool = True  # no number is near the end of the range, or beyond it
 
     def block(self, place: slice) -> Elements:
         """Return some of the elements: a part of the first axis."""
@@ -81,7 +82,7 @@ class Elements:
 
     @property
     def largest_product(self) -> float:
-        """The largest product of numbers of two arrays that went in; 0 if only one array holds numbers."""
+        """The largest product of numbers of two of the inputs; 0 if fewer than two hold numbers."""
         floats = [x for x in self.inputs if x is not None and x.dtype.kind not in "iub"]
         largest = sorted(float(np.max(np.abs(x), where=np.isfinite(x), initial=0)) for x in floats)
         return largest[-1] * largest[-2] if len(largest) > 1 else 0.0
@@ -246,7 +247,8 @@ def elements_of(
         nan_kernel=_nan_in_a_padded_kernel(case),
         given=dy if gradient else arrays[0],
         statistic=name in truth.outputs[1:],
-        inputs=(*arrays, dy) if gradient else arrays,
+        inputs=() if not layer.nan_may_spread else (*arrays, dy) if gradient else arrays,
+        within_range=case.values.finite and case.values is not Values.EXTREME,
     )
 
 
