@@ -164,7 +164,7 @@ class Search:
                 self.attempt(case, planned=True)
             if until_found and self.found:
                 return
-        if self.refused and not self.found:
+        if self.refused and not self._is_over(examples):
             learn(self.offers, [*self.refused, *self.not_asked], self._takes)
         self._plan_again(planned, examples)
         complete = not self._is_over(examples)
@@ -211,12 +211,12 @@ class Search:
         First come the planned cases without what the target lacks, then those of the pool, then some more like them.
         """
         for case in planned if self.refused else ():
+            if self._is_over(examples):
+                break
             other = self.offers.adapted(case)
-            if other is None or self._is_over(examples):
-                continue
             if other in self.not_offered:
                 self._ask_as_others(other)
-            elif not self._was_asked(other):
+            elif other is not None and not self._was_asked(other):
                 before = set(self.strength.open), set(self.strength.with_effect)
                 if self.strength.would_exclude(other, planned=True) and not self._takes(other):
                     self.strength.open, self.strength.with_effect = before
