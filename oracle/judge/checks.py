@@ -175,8 +175,9 @@ def _accurate(elements: Elements, ratio: np.ndarray) -> bool:
     if elements.within_range:
         error, rounding = elements.truth.error, u * elements.largest_product
         bound = max(rounding, error[np.isfinite(error)].max(initial=0.0))
-        depth = max(1.0, float(np.log2(elements.miss.size)))
-        together = np.minimum(depth * bound, np.sqrt(u) * elements.scale.max())
+        numbers = elements.miss.size + sum(x.size for x in elements.inputs if x is not None)
+        depth, least = max(1.0, float(np.log2(numbers))), elements.precision.smallest_normal
+        together = np.minimum(depth * bound, np.sqrt(u) * elements.scale.max()) + least
         near |= elements.miss <= np.where(error == 0, np.maximum(together, depth * rounding), together)
     return bool(np.all((near & np.isfinite(elements.miss))[ratio > 1]))
 
