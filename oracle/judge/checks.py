@@ -20,7 +20,7 @@ from oracle.judge.form import Named, gradients_of, outputs_of, what_is_malformed
 from oracle.judge.subgradient import is_another_subgradient
 from oracle.layers import LAYERS
 from oracle.results import json_number
-from oracle.targets.answer import Answered
+from oracle.targets.answer import Answered, same_bits
 from oracle.targets.question import Question
 from oracle.truth import Precision, Truth
 
@@ -268,13 +268,6 @@ def _agreed(check: str, first: Named, got: Named, question: Question, truth: Tru
             room = 2 * bound + 2 * precision.smallest_normal
             bad = np.isfinite(a) & ~np.isinf(bound) & ((miss > room) | ~np.isfinite(b))
         yield Finding("wrong", check, name, message, a, b) if bad.any() else Held(name)
-
-
-def same_bits(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two arrays are equal to the last bit, NaN included."""
-    return (
-        before.shape == after.shape and np.ascontiguousarray(before).tobytes() == np.ascontiguousarray(after).tobytes()
-    )
 
 
 CHECKS: tuple[Check, ...] = (

@@ -92,6 +92,15 @@ def numbers_of(part: Part) -> np.ndarray | None:
     return part.array if isinstance(part, Wrapped) else part if isinstance(part, np.ndarray) else None
 
 
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays have the same dtype and shape, and are equal to the last bit, NaN included."""
+
+    def read(x: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+
+    return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(read(a), read(b)))
+
+
 def one_line(error: BaseException) -> str:
     """Write an exception as one line: its type, and the first line of its message."""
     try:

@@ -29,6 +29,7 @@ from oracle.targets.answer import (
     Raised,
     Wrapped,
     one_line,
+    same_bits,
 )
 from oracle.targets.precision import looks_at_numbers
 from oracle.targets.question import Question
@@ -165,17 +166,9 @@ def _shared(parts: Parts, before: Parts | None) -> Parts:
     """Take each array from an earlier answer if it is the same to the last bit: it is then held and sent only once."""
     earlier = (*(before or ()), *[None] * len(parts))
     return tuple(
-        b if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and _same_bits(a, b) else a
+        b if isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and same_bits(a, b) else a
         for a, b in zip(parts, earlier, strict=False)
     )
-
-
-def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(_bytes(a), _bytes(b)))
-
-
-def _bytes(x: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(x).reshape(-1).view(np.uint8)
 
 
 def _part(x: Any) -> Part:

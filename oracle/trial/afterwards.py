@@ -10,10 +10,9 @@ import numpy as np
 from oracle.cases import Case, Values
 from oracle.cases.large import is_large
 from oracle.judge import Finding, judge
-from oracle.judge.checks import same_bits
 from oracle.judge.form import gradients_of, outputs_of
 from oracle.results import Accuracy
-from oracle.targets.answer import Answer, Answered, Part, numbers_of
+from oracle.targets.answer import Answer, Answered, Part, numbers_of, same_bits
 from oracle.targets.ask import Asked
 from oracle.targets.question import Question
 from oracle.truth import drawn, grade, usual_error
