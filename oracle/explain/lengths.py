@@ -11,6 +11,7 @@ from oracle.layers.fit import Symbol
 from oracle.targets.ask import Asked
 from oracle.truth import Uninterpretable
 
+STEPS = (1, 2, 4, 8, 16, 32, 64)
 LONG = 8  # a shorter axis is no sign of code that works in blocks
 
 
@@ -43,27 +44,36 @@ def _smallest(
     """Return the case with the smallest length that fails: each shorter one that was tried is right.
 
     The lengths 2, 3, 5, 9, 17 and so on are tried until one fails: code that works in blocks is often right for whole
-    blocks. Between it and the one before, halving finds the place.
+    blocks. Between it and the one before, halving finds the place. For a length that the target refuses, the next multiple
+    of a power of two that it takes is tried.
     """
 
-    def failing(n: int) -> tuple[Case, Finding, int] | None:
-        other = with_length(case, axis, n)
-        if other is None:
-            return None
-        try:
-            findings = judge(layer, other).findings
-        except (ValueError, TypeError, ZeroDivisionError, Uninterpretable):  # the mathematics does not take this length
-            return None
-        return next(((other, f, n) for f in findings if f.fault == finding.fault), None)
+    def failing(least: int, most: int) -> tuple[Case, Finding, int] | None:
+        for n in (n for step in STEPS if (n := -(-least // step) * step) <= most):
+            other = with_length(case, axis, n)
+            if other is None:
+                continue
+            try:
+                judgement = judge(layer, other)
+            except (
+                ValueError,
+                TypeError,
+                ZeroDivisionError,
+                Uninterpretable,
+            ):  # the mathematics does not take this length
+                continue
+            if judgement.offered:
+                return next(((other, f, n) for f in judgement.findings if f.fault == finding.fault), None)
+        return None
 
-    right, found = 0, failing(1)
+    right, found = 0, failing(1, length - 1)
     step = 1
     while found is None and step + 1 < length:
-        found = failing(step + 1)
+        found = failing(step + 1, length - 1)
         right, step = (right, step) if found else (step + 1, 2 * step)
-    best = found or failing(length)
+    best = found or failing(length, length)
     while best is not None and best[2] - right > 1:
         middle = (right + best[2]) // 2
-        found = failing(middle)
+        found = failing(middle, best[2] - 1)
         right, best = (right, found) if found else (middle, best)
     return best

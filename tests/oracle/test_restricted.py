@@ -6,6 +6,7 @@ no slip open, and find the slips that are planted behind the same filter.
 
 import random
 
+import numpy as np
 import pytest
 
 from impl import functional as F
@@ -243,3 +244,20 @@ def test_a_refusal_for_the_size_is_not_blamed_on_an_option():
     search = searched(target, F.leaky_relu.vjp)
     assert (search.found, search.judged) == ({}, 100)
     assert search.lacks == ["calls with some other lengths or combinations"]
+
+
+def test_the_smallest_length_that_fails_is_one_that_the_target_takes():
+    def relu(x):
+        if x.ndim != 1 or not x.size or x.size % 16:
+            raise NotImplementedError
+
+        def pullback(dy):
+            dx = dy * (x > 0)
+            dx[512:] = 0
+            return (dx,)
+
+        return np.maximum(x, 0), pullback
+
+    outcome = put_on_trial(Subject("kernel", "relu", "float32"), InProcess(relu), 100, 0)
+    messages = [d.message for d in outcome.trial.discrepancies]
+    assert any(message.endswith("wrong from 528 on along axis 1 of A") for message in messages), messages
